@@ -1,0 +1,27 @@
+"""Pretrained models: saved to a folder, loaded by name, folder or address, checked on the way.
+
+A preset is `config.json`, `model.weights.h5`, `metadata.json` and a card: no pickle, and no code of
+its own. `save_to_preset` writes one, `from_preset` loads one, `list_presets` names the registry's.
+"""
+
+from .integrity import FORMAT_VERSION
+from .loading import from_preset
+from .registry import Entry, cache_folder, zoo_folder
+from .saving import save_to_preset
+from .zoo import download, list_presets, verify, write_zoo_folder
+
+list = list_presets
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Entry",
+    "cache_folder",
+    "download",
+    "from_preset",
+    "list",
+    "list_presets",
+    "save_to_preset",
+    "verify",
+    "write_zoo_folder",
+    "zoo_folder",
+]
