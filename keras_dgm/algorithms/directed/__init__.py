@@ -1,0 +1,1 @@
+"""Learning rules for directed models (Ou 2019, section 3)."""

@@ -1,0 +1,87 @@
+"""The one room that knows TensorFlow and JAX.
+
+Everything else is written in `keras.ops`, TensorFlow Probability and the functions of this
+package, which mean the same on both backends:
+
+- `tfd`, `tfb`, `tfp_mcmc`: TFP's distributions, bijectors and MCMC kernels;
+- `value_and_grad`, `value_and_input_grad`, `frozen`: gradients;
+- `as_seed`, `split_seed`, `fold_in`, `normal`, `uniform`, `bernoulli`, `categorical`,
+  `gumbel`, `permutation`: stateless random numbers;
+- `fori_loop`, `scan`: loops that compile once and can be differentiated;
+- `compiled`: a function of the current weights, compiled;
+- `Engine`: how `fit` and `evaluate` run a `train_step(self, data)` written once.
+"""
+
+import keras
+
+_NAME = keras.backend.backend()
+
+if _NAME == "tensorflow":
+    from keras_dgm.backend import tensorflow as _implementation
+elif _NAME == "jax":
+    from keras_dgm.backend import jax as _implementation
+else:
+    raise ValueError(
+        f"keras_dgm runs on TensorFlow and JAX; the Keras backend of this process is {_NAME!r}. "
+        "TensorFlow Probability, on which every density of this library rests, has no version for "
+        "it. Set the environment variable KERAS_BACKEND to 'tensorflow' or 'jax' before the first "
+        "import of keras."
+    )
+
+Engine = _implementation.Engine
+as_seed = _implementation.as_seed
+compiled = _implementation.compiled
+device_name = _implementation.device_name
+fast_jit = _implementation.fast_jit
+fast_steps_per_execution = _implementation.fast_steps_per_execution
+fold_in = _implementation.fold_in
+fori_loop = _implementation.fori_loop
+normal = _implementation.normal
+num_replicas = _implementation.num_replicas
+permutation = _implementation.permutation
+scan = _implementation.scan
+scatter_rows = _implementation.scatter_rows
+split_seed = _implementation.split_seed
+tfb = _implementation.tfb
+tfd = _implementation.tfd
+tfp_mcmc = _implementation.tfp_mcmc
+uniform = _implementation.uniform
+value_and_grad = _implementation.value_and_grad
+value_and_input_grad = _implementation.value_and_input_grad
+
+from keras_dgm.backend.random import bernoulli, categorical, gumbel  # noqa: E402
+from keras_dgm.backend.scope import frozen  # noqa: E402
+
+
+def name():
+    """The Keras backend of this process: `"tensorflow"` or `"jax"`."""
+    return _NAME
+
+
+__all__ = [
+    "Engine",
+    "as_seed",
+    "bernoulli",
+    "categorical",
+    "compiled",
+    "device_name",
+    "fast_jit",
+    "fast_steps_per_execution",
+    "fold_in",
+    "fori_loop",
+    "frozen",
+    "gumbel",
+    "name",
+    "normal",
+    "num_replicas",
+    "permutation",
+    "scan",
+    "scatter_rows",
+    "split_seed",
+    "tfb",
+    "tfd",
+    "tfp_mcmc",
+    "uniform",
+    "value_and_grad",
+    "value_and_input_grad",
+]

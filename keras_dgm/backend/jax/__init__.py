@@ -1,0 +1,61 @@
+"""The JAX half of `keras_dgm.backend`."""
+
+import jax
+from jax.interpreters import xla
+
+# TFP 0.25 looks for this name at its old place; JAX has moved it.
+if not hasattr(xla, "pytype_aval_mappings"):
+    xla.pytype_aval_mappings = jax._src.core.pytype_aval_mappings
+
+import tensorflow_probability.substrates.jax as tfp  # noqa: E402
+
+from keras_dgm.backend.jax.engine import (  # noqa: E402
+    Engine,
+    compiled,
+    device_name,
+    fast_jit,
+    fast_steps_per_execution,
+    num_replicas,
+    scatter_rows,
+)
+from keras_dgm.backend.jax.gradients import (  # noqa: E402
+    fori_loop,
+    scan,
+    value_and_grad,
+    value_and_input_grad,
+)
+from keras_dgm.backend.jax.random import (  # noqa: E402
+    as_seed,
+    fold_in,
+    normal,
+    permutation,
+    split_seed,
+    uniform,
+)
+
+tfd = tfp.distributions
+tfb = tfp.bijectors
+tfp_mcmc = tfp.mcmc
+
+__all__ = [
+    "Engine",
+    "as_seed",
+    "compiled",
+    "device_name",
+    "fast_jit",
+    "fast_steps_per_execution",
+    "fold_in",
+    "fori_loop",
+    "normal",
+    "num_replicas",
+    "permutation",
+    "scan",
+    "scatter_rows",
+    "split_seed",
+    "tfb",
+    "tfd",
+    "tfp_mcmc",
+    "uniform",
+    "value_and_grad",
+    "value_and_input_grad",
+]

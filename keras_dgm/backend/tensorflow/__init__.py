@@ -1,0 +1,54 @@
+"""The TensorFlow half of `keras_dgm.backend`."""
+
+import tensorflow_probability as tfp
+
+from keras_dgm.backend.tensorflow.engine import (
+    Engine,
+    compiled,
+    device_name,
+    fast_jit,
+    fast_steps_per_execution,
+    num_replicas,
+    scatter_rows,
+)
+from keras_dgm.backend.tensorflow.gradients import (
+    fori_loop,
+    scan,
+    value_and_grad,
+    value_and_input_grad,
+)
+from keras_dgm.backend.tensorflow.random import (
+    as_seed,
+    fold_in,
+    normal,
+    permutation,
+    split_seed,
+    uniform,
+)
+
+tfd = tfp.distributions
+tfb = tfp.bijectors
+tfp_mcmc = tfp.mcmc
+
+__all__ = [
+    "Engine",
+    "as_seed",
+    "compiled",
+    "device_name",
+    "fast_jit",
+    "fast_steps_per_execution",
+    "fold_in",
+    "fori_loop",
+    "normal",
+    "num_replicas",
+    "permutation",
+    "scan",
+    "scatter_rows",
+    "split_seed",
+    "tfb",
+    "tfd",
+    "tfp_mcmc",
+    "uniform",
+    "value_and_grad",
+    "value_and_input_grad",
+]

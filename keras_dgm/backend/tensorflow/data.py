@@ -1,0 +1,37 @@
+"""`ArraySource` as a `tf.data.Dataset` whose order follows the epoch."""
+
+import tensorflow as tf
+
+
+def dataset(source):
+    """A dataset of batches; each new iterator over it reads the source's seed and epoch anew."""
+    arrays = {name: tf.convert_to_tensor(array) for name, array in source.arrays.items()}
+    state = tf.Variable([0, 0], dtype=tf.int32, trainable=False)
+    source._listeners.append(lambda seed, epoch: state.assign([seed, epoch]))
+    state.assign([source.seed, source.epoch])
+    num_rows, batch_size = source.num_rows, source.batch_size
+
+    def order(_):
+        rows = tf.range(num_rows)
+        if source.shuffle:
+            rows = tf.random.experimental.stateless_shuffle(rows, state.read_value())
+        return rows
+
+    def gather(index):
+        batch = {name: tf.gather(array, index) for name, array in arrays.items()}
+        return {**batch, "index": index} if source.with_index else batch
+
+    orders = tf.data.Dataset.range(1).map(order)
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        # A strategy splits batches that `batch` has made.
+        rows = orders.flat_map(tf.data.Dataset.from_tensor_slices)
+        return rows.batch(batch_size).map(gather).prefetch(2)
+
+    def batches(rows):
+        starts = tf.data.Dataset.range(0, num_rows, batch_size, output_type=tf.int32)
+        return starts.map(lambda start: rows[start : tf.minimum(start + batch_size, num_rows)])
+
+    result = orders.flat_map(batches).map(gather)
+    options = tf.data.Options()
+    options.deterministic = True
+    return result.with_options(options).prefetch(8)

@@ -1,0 +1,90 @@
+"""How `fit` and `evaluate` run on TensorFlow: Keras' own trainer, and exact replicas."""
+
+import tensorflow as tf
+from keras.optimizers import LossScaleOptimizer
+
+
+def device_name():
+    """What computes: `"CPU"`, or the accelerator's kind."""
+    devices = tf.config.list_logical_devices("GPU")
+    if not devices:
+        return "CPU"
+    physical = tf.config.list_physical_devices("GPU")[0]
+    kind = tf.config.experimental.get_device_details(physical).get("device_name", "unknown")
+    return f"GPU ({kind})"
+
+
+def fast_jit():
+    """The fast default of `jit_compile`: XLA on an accelerator, plain graphs on the CPU."""
+    return "auto" if tf.config.list_logical_devices("GPU") else False
+
+
+def fast_steps_per_execution():
+    """The fast default of `steps_per_execution`."""
+    return 50 if num_replicas() == 1 else 1
+
+
+def num_replicas():
+    """Replicas that share a global batch."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def scatter_rows(variable, index, rows):
+    """Writes `rows` at row numbers `index` of a table held in a variable."""
+    rows = tf.cast(rows, variable.dtype)
+    context = tf.distribute.get_replica_context()
+    if context is not None and context.num_replicas_in_sync > 1:
+        index = context.all_gather(index, axis=0)
+        rows = context.all_gather(rows, axis=0)
+    variable.value.scatter_update(tf.IndexedSlices(rows, index))
+
+
+def compiled(layer, fn):
+    """Compiles `fn(*args)`, which reads the weights of `layer` and assigns nothing that lasts."""
+    del layer
+    return tf.function(fn, reduce_retracing=True)
+
+
+class Engine:
+    """Mixin in front of `keras.Model`: runs `train_step(self, data)` and `test_step(self, data)`."""
+
+    _train_source = None
+    _test_source = None
+
+    def _symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing to do: an algorithm builds its parts in its constructor."""
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing to do: an algorithm builds its parts in its constructor."""
+
+    def reduce_gradients(self, gradients):
+        """The gradient of the global batch's mean loss, from each replica's own.
+
+        A replica's mean counts by its share of the rows, so that batches which do not divide
+        evenly give what one device gives.
+        """
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return gradients
+        rows = tf.cast(self._batch_rows, "float32")
+        share = rows / tf.maximum(context.all_reduce(tf.distribute.ReduceOp.SUM, rows), 1.0)
+        weighted = [tf.where(rows > 0, g * tf.cast(share, g.dtype), 0) for g in gradients]
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, weighted)
+
+    def apply_reduced(self, optimizer, gradients, variables):
+        """One step of a player's optimiser with gradients that need no further reduction."""
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            inner = optimizer
+            while isinstance(inner, LossScaleOptimizer):
+                inner = inner.inner_optimizer
+            # Keras sums over replicas after it clips; here clipping comes after the sum.
+            inner._all_reduce_sum_gradients = lambda pairs: list(pairs)
+        optimizer.apply(gradients, variables)
+
+    def replica_seed(self, seed):
+        """The seed of this replica: no two replicas draw the same noise."""
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return seed
+        return tf.random.fold_in(seed, context.replica_id_in_sync_group)
