@@ -46,7 +46,7 @@ def compiled(layer, fn):
 
 
 class Engine:
-    """Mixin in front of `keras.Model`: runs `train_step(self, data)` and `test_step(self, data)`."""
+    """Mixin in front of `keras.Model`: runs `train_step(self, data)`, `test_step(self, data)`."""
 
     _train_source = None
     _test_source = None
