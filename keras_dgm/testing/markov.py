@@ -6,7 +6,6 @@ A transition matrix is row-stochastic: entry (i, j) is the probability of going 
 import numpy as np
 
 from keras_dgm.testing.multisample import multisets
-from keras_dgm.testing.numeric import log_sum_exp
 
 
 def metropolis_independence_matrix(log_weights, proposal, num_tries=1, num_steps=1):
@@ -98,10 +97,3 @@ def visited_distribution(matrix, start, num_steps):
         law = law @ matrix
         total += law
     return total / num_steps
-
-
-def posterior_of(log_weights, proposal):
-    """The target of an independence sampler, proposal * w normalised, shape (N,)."""
-    with np.errstate(divide="ignore"):
-        log_target = np.log(proposal) + log_weights
-    return np.exp(log_target - log_sum_exp(log_target))
