@@ -6,7 +6,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from keras_dgm import _figures, plotting
+from keras_dgm import plotting
+from keras_dgm.plotting import figures
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((6, 28, 28, 1)).astype(np.float32)
@@ -61,7 +62,7 @@ def test_a_failed_write_leaves_the_old_picture(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError("no space left")
 
-    monkeypatch.setattr(_figures.os, "replace", full)
+    monkeypatch.setattr(figures.os, "replace", full)
     with pytest.raises(OSError, match="no space"):
         plotting.image_grid(IMAGES[:1], path=path)
     assert path.read_bytes() == old
@@ -70,7 +71,7 @@ def test_a_failed_write_leaves_the_old_picture(tmp_path, monkeypatch):
 
 def test_tile_puts_every_pixel_in_its_place():
     images = RNG.random((5, 3, 4, 3))
-    picture = _figures.tile(images, rows=2, columns=3)
+    picture = figures.tile(images, rows=2, columns=3)
     assert picture.shape == (2 * 4 + 1, 3 * 5 + 1, 3)
     covered = np.zeros(picture.shape[:2], bool)
     for index, image in enumerate(images):
@@ -79,8 +80,8 @@ def test_tile_puts_every_pixel_in_its_place():
         np.testing.assert_array_equal(picture[where], image)
         covered[where] = True
     assert np.all(picture[5:8, 11:15] == 1)  # the place without an image
-    assert np.all(picture[0, :] == _figures.GAP_GREY)
-    assert np.all(picture[:9, 0] == _figures.GAP_GREY)
+    assert np.all(picture[0, :] == figures.GAP_GREY)
+    assert np.all(picture[:9, 0] == figures.GAP_GREY)
 
 
 def test_grid_shows_the_images_in_reading_order():
@@ -165,6 +166,13 @@ def test_curves_pair_training_with_validation():
     np.testing.assert_array_equal(validation.get_ydata(), [4, 3, np.nan])
     only = plotting.training_curves(history, metrics=["elbo"])
     assert [axes.get_title() for axes in only.axes] == ["elbo"]
+
+
+def test_values_that_were_not_measured_are_bridged():
+    history = {"loss": [3.0, 2.0, 1.0, 0.5], "val_loss": [None, 2.5, None, 1.0]}
+    _, validation = plotting.training_curves(history).axes[0].lines
+    np.testing.assert_array_equal(validation.get_xdata(), [2, 4])
+    np.testing.assert_array_equal(validation.get_ydata(), [2.5, 1.0])
 
 
 def test_density_is_upright_and_relative():

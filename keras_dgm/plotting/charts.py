@@ -1,9 +1,4 @@
-"""Pictures of samples, latent spaces and training, each a function that returns a Figure.
-
-No function touches pyplot, rcParams or the chosen backend of matplotlib, so all of them work in a
-thread, on a machine without a display, and beside a user's own figures. Each takes `path=None`;
-given a path it also writes a PNG, whole or not at all.
-"""
+"""Charts: latent spaces, training curves, densities of the plane."""
 
 import math
 from collections.abc import Mapping
@@ -14,117 +9,9 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from keras_dgm import _figures
-from keras_dgm._figures import png_bytes, save_png
-
-__all__ = [
-    "chain_strip",
-    "density_2d",
-    "image_grid",
-    "latent_traversal",
-    "png_bytes",
-    "reconstruction_strip",
-    "save_png",
-    "scatter_latent",
-    "training_curves",
-]
+from keras_dgm.plotting import figures
 
 LINE_COLORS = ("#0b5fa5", "#d1601f")
-
-
-def image_grid(images, rows=None, columns=None, title=None, value_range=None, path=None):
-    """Images in reading order on a grid.
-
-    Args:
-        images: (n, height, width) or (n, height, width, channels) with 1 or 3 channels.
-        rows, columns: of the grid; by default as square as n allows.
-        title: above the grid.
-        value_range: (low, high) drawn as black and white; values beyond are drawn as these. By
-            default [0, 1] if all values lie there, else [-1, 1] if they do, else from the
-            smallest to the largest value, with these two in the caption.
-        path: where to write a PNG.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
-
-    Raises:
-        ValueError: wrong shape, non-finite values, a grid too small for the images.
-    """
-    images = _figures.check_images(images, "images")
-    rows, columns = _figures.grid_shape(len(images), rows, columns)
-    figure = _figures.mosaic(images, rows, columns, title, value_range)
-    return _figures.finish(figure, path)
-
-
-def reconstruction_strip(x, x_hat, title="Reconstructions", value_range=None, path=None):
-    """Data in the upper row, the model's reconstructions below.
-
-    Args:
-        x, x_hat: (n, height, width[, channels]), of equal shape.
-        title, value_range, path: as in `image_grid`.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
-
-    Raises:
-        ValueError: shapes that differ or are no images', non-finite values.
-    """
-    x, x_hat = _figures.check_images(x, "x"), _figures.check_images(x_hat, "x_hat")
-    if x.shape != x_hat.shape:
-        raise ValueError(
-            f"x and x_hat must have the same shape; received {x.shape} and {x_hat.shape}."
-        )
-    figure = _figures.mosaic(
-        np.concatenate([x, x_hat]), 2, len(x), title, value_range, row_labels=["data", "model"]
-    )
-    return _figures.finish(figure, path)
-
-
-def latent_traversal(
-    images, values=None, row_labels=None, title="Latent traversal", value_range=None, path=None
-):
-    """One row a traversal, one column a value of the latent coordinate that is moved.
-
-    Args:
-        images: (rows, columns, height, width[, channels]).
-        values: the `columns` values, written below the columns.
-        row_labels: `rows` labels, such as "h3".
-        title, value_range, path: as in `image_grid`.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
-
-    Raises:
-        ValueError: wrong shapes, numbers of labels that do not fit, non-finite values.
-    """
-    return _labelled_rows(images, "images", values, row_labels, title, None, value_range, path)
-
-
-def chain_strip(states, steps=None, row_labels=None, title="Sampler", value_range=None, path=None):
-    """Each row one chain, from left to right as it runs.
-
-    Args:
-        states: (num_steps, num_chains, height, width[, channels]), as samplers return them.
-        steps: `num_steps` step numbers, written below the columns; by default 0, 1, ...
-        row_labels: `num_chains` labels.
-        title, value_range, path: as in `image_grid`.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
-
-    Raises:
-        ValueError: wrong shapes, numbers of labels that do not fit, non-finite values.
-    """
-    states = np.asarray(states)
-    if states.ndim not in (4, 5):
-        raise ValueError(
-            "states must have shape (num_steps, num_chains, height, width[, channels]); received "
-            f"{states.shape}."
-        )
-    if steps is None:
-        steps = range(len(states))
-    rows = np.swapaxes(states, 0, 1)
-    return _labelled_rows(rows, "states", steps, row_labels, title, "step", value_range, path)
 
 
 def scatter_latent(z, labels=None, dimensions=(0, 1), title="Latent space", path=None):
@@ -142,7 +29,7 @@ def scatter_latent(z, labels=None, dimensions=(0, 1), title="Latent space", path
     Raises:
         ValueError: wrong shapes or dimensions, non-finite values.
     """
-    z = _figures.check_finite(z, "z")
+    z = figures.check_finite(z, "z")
     if z.ndim != 2 or z.shape[1] < 2 or len(z) == 0:
         raise ValueError(f"z must have shape (n, d) with n >= 1 and d >= 2; received {z.shape}.")
     across, up = dimensions
@@ -165,8 +52,8 @@ def scatter_latent(z, labels=None, dimensions=(0, 1), title="Latent space", path
     axes.set_ylabel(f"$z_{{{up}}}$")
     axes.set_title(title)
     axes.set_aspect("equal", adjustable="datalim")
-    _figures.soften(axes)
-    return _figures.finish(figure, path)
+    figures.soften(axes)
+    return figures.finish(figure, path)
 
 
 def training_curves(history, metrics=None, title=None, path=None):
@@ -174,7 +61,8 @@ def training_curves(history, metrics=None, title=None, path=None):
 
     Args:
         history: what `fit` returns, or a dict of metric name -> one value an epoch. The curve of
-            `val_<name>` is drawn with that of `<name>`. Epochs whose value is not finite are gaps.
+            `val_<name>` is drawn with that of `<name>`. A value that is not finite leaves a gap;
+            None is an epoch without a measurement, and is bridged.
         metrics: which ones to draw; by default all.
         title, path: as in `image_grid`.
 
@@ -202,9 +90,8 @@ def training_curves(history, metrics=None, title=None, path=None):
             (name, f"val_{name}"), ("training", "validation"), LINE_COLORS, strict=True
         ):
             if key in curves:
-                values = np.where(np.isfinite(curves[key]), curves[key], np.nan)
+                epochs, values = curves[key]
                 marker = "o" if len(values) <= 30 else None
-                epochs = np.arange(1, len(values) + 1)
                 axes.plot(epochs, values, color=color, label=label, marker=marker, markersize=3)
         axes.set_title(name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -213,10 +100,10 @@ def training_curves(history, metrics=None, title=None, path=None):
         if f"val_{name}" in curves:
             axes.legend(frameon=False, fontsize="small")
         axes.grid(color="0.92")
-        _figures.soften(axes)
+        figures.soften(axes)
     if title:
         figure.suptitle(title)
-    return _figures.finish(figure, path)
+    return figures.finish(figure, path)
 
 
 def density_2d(
@@ -256,7 +143,7 @@ def density_2d(
     )
     figure.colorbar(picture, ax=axes, label="density / largest density", shrink=0.9, aspect=25)
     if samples is not None:
-        samples = _figures.check_finite(samples, "samples")
+        samples = figures.check_finite(samples, "samples")
         if samples.ndim != 2 or samples.shape[1] != 2:
             raise ValueError(f"samples must have shape (n, 2); received {samples.shape}.")
         size = float(np.clip(2_000 / max(len(samples), 1), 1, 12))
@@ -269,18 +156,7 @@ def density_2d(
             axes.set_xlabel(f"{outside} of {len(samples)} samples lie outside", fontsize=8)
     if title:
         axes.set_title(title)
-    return _figures.finish(figure, path)
-
-
-def _labelled_rows(images, name, values, row_labels, title, x_label, value_range, path):
-    images = _figures.check_images(images, name, leading=2)
-    rows, columns = images.shape[:2]
-    for given, count, what in ((values, columns, "column"), (row_labels, rows, "row")):
-        if given is not None and len(given) != count:
-            raise ValueError(f"{count} {what} labels are needed; received {len(given)}.")
-    flat = images.reshape(-1, *images.shape[2:])
-    figure = _figures.mosaic(flat, rows, columns, title, value_range, row_labels, values, x_label)
-    return _figures.finish(figure, path)
+    return figures.finish(figure, path)
 
 
 def _scatter_labelled(figure, axes, x, y, labels, style):
@@ -304,15 +180,22 @@ def _scatter_labelled(figure, axes, x, y, labels, style):
 
 
 def _curves(history):
+    """Metric name -> (epochs, values)."""
     if not isinstance(history, Mapping):
         raise ValueError(
             f"history must be what fit returns, or a dict of lists; received {type(history)}."
         )
-    curves = {name: np.asarray(values, np.float64) for name, values in history.items()}
-    for name, values in curves.items():
-        if values.ndim != 1:
-            raise ValueError(f"{name!r} must be one value an epoch; received {values.shape}.")
-    return {name: values for name, values in curves.items() if len(values)}
+    curves = {}
+    for name, values in history.items():
+        if np.ndim(values) != 1:
+            raise ValueError(
+                f"{name!r} must be a list of one value an epoch; received {np.shape(values)}."
+            )
+        measured = [(epoch, value) for epoch, value in enumerate(values, 1) if value is not None]
+        if measured:
+            epochs, values = np.array(measured, np.float64).T
+            curves[name] = epochs, np.where(np.isfinite(values), values, np.nan)
+    return curves
 
 
 def _density_grid(log_density, extent, resolution):

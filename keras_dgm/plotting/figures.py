@@ -38,12 +38,14 @@ def png_bytes(figure):
 
 
 def finish(figure, path):
+    """Writes the figure if there is a path, and returns it."""
     if path is not None:
         save_png(figure, path)
     return figure
 
 
 def check_finite(values, name):
+    """An array of finite numbers."""
     values = np.asarray(values)
     if values.dtype == bool:
         values = values.astype(np.uint8)
@@ -74,6 +76,7 @@ def check_images(images, name, leading=1):
 
 
 def grid_shape(count, rows, columns):
+    """(rows, columns) with room for `count`, as square as can be where not given."""
     if rows is None and columns is None:
         columns = math.ceil(math.sqrt(count))
     if columns is None:
@@ -164,5 +167,6 @@ def _label(axis, labels, size, most=None):
 
 
 def soften(axes):
+    """Takes away the frame's upper and right side."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(color="0.5")
