@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from .download import Progress
+from .fetch import Progress
 from .integrity import CONFIG, WEIGHTS, read_json
 from .safety import bounded_variables, check_config, without_compilation
 from .sources import locate
@@ -53,13 +53,20 @@ def from_preset(
     path = located.folder / CONFIG
     # Registers the library's classes with Keras, so that the config can name them.
     importlib.import_module("keras_dgm")
-    config = without_compilation(read_json(path))
+    config = _read_config(path)
     check_config(config, str(path), trusted_modules)
     _check_class(config, str(path), expected_class)
     model = _build(config, str(path))
     if load_weights:
         read_weights(model, located.folder / WEIGHTS)
     return model
+
+
+def _read_config(path: Path) -> Any:
+    try:
+        return without_compilation(read_json(path))
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply to be a model's. Refused.") from None
 
 
 def _check_class(config: Any, where: str, expected: type | None) -> None:
@@ -77,7 +84,7 @@ def _build(config: dict[str, Any], where: str) -> keras.Model:
     try:
         with bounded_variables(where):
             model = keras.saving.deserialize_keras_object(config, safe_mode=True)
-    except (TypeError, KeyError, AttributeError, IndexError) as error:
+    except (TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(
             f"{where} could not be built: {error}\nThe preset may be damaged, or written by a "
             "version of keras_dgm whose classes took other arguments."

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .download import Progress, fetch_folder, is_whole
+from .fetch import Progress, fetch_folder, is_whole
 from .integrity import (
     CONFIG,
     METADATA,

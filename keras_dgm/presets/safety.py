@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import math
 import re
 import threading
@@ -69,6 +70,9 @@ def foreign_modules(config: Any) -> set[str]:
     if isinstance(config, dict):
         found = set().union(*(foreign_modules(value) for value in config.values()))
         module = config.get("module") if "class_name" in config else None
+        if config.get("class_name") == "function":
+            function = keras.saving.get_registered_object(str(config.get("config")))
+            module = getattr(function, "__module__", module)
         if isinstance(module, str) and module.split(".")[0] not in ("keras", PACKAGE, "builtins"):
             found.add(module)
         return found
@@ -89,6 +93,8 @@ def check_config(config: Any, where: str, trusted_modules: Sequence[str] = ()) -
     Raises:
         ValueError: naming the lambda, function, class, path or size that is refused.
     """
+    for module in trusted_modules:
+        importlib.import_module(module)
     try:
         _Judge(where, tuple(trusted_modules)).judge(config, "")
     except RecursionError:
@@ -137,7 +143,14 @@ class _Judge:
         if module in ("builtins", "keras.activations") and plain:
             if callable(getattr(keras.activations, str(name), None)):
                 return
-        self._refuse(f"the function {name!r} of {module}: only Keras' own activations may be named")
+        # Keras writes every function as one of "builtins": its registered name says whose it is.
+        found = keras.saving.get_registered_object(str(name))
+        if inspect.isfunction(found) and self._is_ours_or_trusted(found.__module__):
+            return
+        self._refuse(
+            f"the function {name!r} of {module}: only Keras' activations and registered functions "
+            "of keras_dgm and trusted_modules may be named"
+        )
 
     def _judge_keras(self, name: str, module: str, registered: Any) -> None:
         if name in _REFUSED:
@@ -149,9 +162,7 @@ class _Judge:
 
     def _judge_registered(self, name: str, module: str, registered: Any) -> None:
         """A class of the library or of a trusted module, which must be registered with Keras."""
-        trusted = any(module == m or module.startswith(m + ".") for m in self.trusted)
-        if trusted:
-            importlib.import_module(module)
+        trusted = self._is_trusted(module)
         ours = module.startswith(PACKAGE + ".") and registered == f"{PACKAGE}>{name}"
         if not ours and not trusted:
             self._refuse(
@@ -162,12 +173,24 @@ class _Judge:
         if not isinstance(found, type) or found.__module__ != module or found.__name__ != name:
             self._refuse(f"the class {module}.{name}, which is not registered as {registered!r}")
 
+    def _is_trusted(self, module: str) -> bool:
+        """Whether the caller named the module, which is then imported to register its classes."""
+        trusted = any(module == m or module.startswith(m + ".") for m in self.trusted)
+        if trusted:
+            importlib.import_module(module)
+        return trusted
+
+    def _is_ours_or_trusted(self, module: str) -> bool:
+        return module.startswith(PACKAGE + ".") or self._is_trusted(module)
+
     def _judge_string(self, text: str, key: str) -> None:
         if key == "name":
             self._judge_name(text)
         matched = _REGISTERED.fullmatch(text)
-        if matched and key != "registered_name" and matched[1] != PACKAGE and not self.trusted:
-            self._refuse(f"the registered object {text!r} for {key!r}")
+        if matched and key not in ("registered_name", "config") and matched[1] != PACKAGE:
+            found = keras.saving.get_registered_object(text)
+            if not self._is_ours_or_trusted(getattr(found, "__module__", "")):
+                self._refuse(f"the registered object {text!r} for {key!r}")
 
     def _judge_name(self, name: str) -> None:
         if "\0" in name or "\\" in name or name.startswith("/") or ".." in name.split("/"):

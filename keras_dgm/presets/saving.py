@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
 import os
@@ -95,8 +94,7 @@ def describe(model: keras.Model, folder: Path) -> dict[str, Any]:
 
 
 def library_version() -> str:
-    """The installed version of keras-dgm, "unknown" in a checkout that was never installed."""
-    try:
-        return importlib.metadata.version("keras-dgm")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+    """The version of keras_dgm that runs."""
+    from keras_dgm import __version__
+
+    return __version__

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import hub, registry
-from .download import Progress, fetch_folder
+from .fetch import Progress, fetch_folder
 from .integrity import (
     METADATA,
     WEIGHTS,

@@ -79,7 +79,9 @@ def fetch_small(address: str, what: str) -> bytes:
 
 def _read_small(address: str) -> bytes:
     with opened(address, 0) as (stream, _, _):
-        content = read_block(stream, LARGEST_JSON + 1)
+        content = b""
+        while block := read_block(stream, LARGEST_JSON + 1 - len(content)):
+            content += block
     if len(content) > LARGEST_JSON:
         raise ValueError(f"{address} sends more than {readable_size(LARGEST_JSON)}. Refused.")
     return content
@@ -136,11 +138,9 @@ def _extent(response) -> tuple[int, int | None]:
 
 
 def read_block(stream: IO[bytes], count: int) -> bytes:
-    """Reads a block; a failing network is transient, a failing disk is not and passes through."""
+    """Reads what is there, at most `count` bytes; a failing network is transient, a disk is not."""
     try:
-        return stream.read(count)
-    except http.client.IncompleteRead as error:
-        return error.partial
+        return stream.read1(count)  # type: ignore[attr-defined]
     except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise Transient(_reason(error)) from None
 

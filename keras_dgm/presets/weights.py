@@ -17,8 +17,19 @@ Layout = dict[str, tuple[int, ...]]
 
 def write_weights(model: Any, path: Path) -> None:
     """Writes what of a model belongs in a preset: its weights without the state of learning."""
-    save = getattr(model, "save_preset_weights", None) or model.save_weights
-    save(str(path))
+    if hasattr(model, "save_preset_weights"):
+        model.save_preset_weights(str(path))
+        return
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        model.save_weights(str(path))
+        return
+    # A compiled Keras model writes its optimiser among its weights.
+    model.optimizer = None
+    try:
+        model.save_weights(str(path))
+    finally:
+        model.optimizer = optimizer
 
 
 def read_weights(model: Any, path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import cards, registry
-from .download import Progress
+from .fetch import Progress
 from .files import copy_file, write_bytes, write_text
 from .integrity import (
     CARD,
