@@ -16,8 +16,10 @@ oracle.log_marginal(x), oracle.elbo(x), oracle.iw_bound(x, num_samples=2)   # (2
 for variable, value in zip(model.inference.trainable_variables, oracle.inference_parameters):
     variable.assign(value)
 # ... and ask whether its stochastic gradients have the right mean.
-exact = oracle.loss_gradient("iw_bound", x, num_samples=2)   # by player, of the minimised loss
-report = testing.check_gradient_estimator(algorithm, exact, 200, data=x, batch_copies=500)
+exact = oracle.loss_gradient("iw_bound", x, num_samples=2)   # a list of arrays for each player
+report = testing.check_gradient_estimator(
+    algorithm, testing.joint(exact), num_draws=200, data=x, batch_copies=500
+)
 assert report.passed(), report          # mean within 4 standard errors; print(report) says more
 
 # A sampler started from exact draws must stay there.
@@ -75,7 +77,7 @@ from keras_dgm.testing.gaussian import (
     sghmc_stationary_variance,
     spectral_norm,
 )
-from keras_dgm.testing.gradient_check import GradientReport, check_gradient_estimator
+from keras_dgm.testing.gradient_check import GradientReport, check_gradient_estimator, joint
 from keras_dgm.testing.grid import GridDensity
 from keras_dgm.testing.helmholtz import LinearHelmholtzMachine, energy_sampler_objective
 from keras_dgm.testing.linear_gaussian import LinearGaussianModel
@@ -90,7 +92,15 @@ from keras_dgm.testing.markov import (
 )
 from keras_dgm.testing.multisample import MultiSampleExpectations, multisample_expectations
 from keras_dgm.testing.noise_contrastive import dynamic_nce_loss, nce_loss
-from keras_dgm.testing.numeric import binary_states, numeric_gradient, numeric_jacobian
+from keras_dgm.testing.numeric import (
+    binary_states,
+    inverse_softplus,
+    log_sum_exp,
+    numeric_gradient,
+    numeric_jacobian,
+    sigmoid,
+    softplus,
+)
 from keras_dgm.testing.order_check import OrderReport, check_order
 from keras_dgm.testing.quadrature import QuadratureModel
 from keras_dgm.testing.rbm import EnumerableRBM
@@ -141,7 +151,10 @@ __all__ = [
     "f_divergence",
     "fit_normal",
     "flip_corruption",
+    "inverse_softplus",
+    "joint",
     "langevin_stationary_variance",
+    "log_sum_exp",
     "mean_field_gap",
     "metropolis_independence_matrix",
     "mixture_log_prob",
@@ -155,6 +168,8 @@ __all__ = [
     "numeric_gradient",
     "numeric_jacobian",
     "sghmc_stationary_variance",
+    "sigmoid",
+    "softplus",
     "spectral_norm",
     "stationarity_gap",
     "stationary_distribution",

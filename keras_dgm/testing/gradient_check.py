@@ -175,12 +175,12 @@ def check_gradient_estimator(
     assert report.passed(), report
     ```
 
-    An algorithm, whose `estimate_gradients(data, seed)` returns the gradients of its minimised
-    loss, a mean over the batch, by player (`seed` an int32 array of shape (2,)):
+    An algorithm, whose `estimate_gradients(data, seed)` (`seed` an integer) returns the gradients
+    of its minimised loss, a mean over the batch, by player:
 
     ```python
     exact = oracle.loss_gradient("elbo", x)         # {"generative": [...], "inference": [...]}
-    report = check_gradient_estimator(algorithm, exact, 200, data=x, batch_copies=500)
+    report = check_gradient_estimator(algorithm, joint(exact), 200, data=x, batch_copies=500)
     ```
 
     Each point is then repeated `batch_copies` times in one call, so that a draw averages
@@ -193,7 +193,7 @@ def check_gradient_estimator(
         num_draws: number of draws, at least 2.
         data: (batch, *event), or a list, tuple or dict of such arrays; for an algorithm only.
         batch_copies: how often each point is repeated.
-        seed: an integer; draw i of an algorithm gets the seed (seed, i).
+        seed: an integer; other seeds give an algorithm other draws.
         relative_tolerance: differences below this share of the array's largest exact entry (or
             of the draws' root mean square, whichever is larger) are rounding, not bias.
             Components without variance are compared at this tolerance alone.
@@ -241,12 +241,18 @@ def check_gradient_estimator(
     )
 
 
+def joint(gradients):
+    """{"joint": generative arrays, then inference arrays}: a rule with one player for both."""
+    return {"joint": [*gradients["generative"], *gradients["inference"]]}
+
+
 def _draw_function(estimator, data, batch_copies, seed):
     if hasattr(estimator, "estimate_gradients"):
         if data is None:
             raise ValueError("Checking an algorithm needs data: pass data=x.")
         repeated = _repeat(data, batch_copies)
-        return lambda i: estimator.estimate_gradients(repeated, np.array([seed, i], dtype="int32"))
+        # Seeds of different `seed` must not overlap, and an int32 has to hold them.
+        return lambda i: estimator.estimate_gradients(repeated, (seed * 1_000_003 + i) % 2**31)
     if not callable(estimator):
         raise ValueError(
             "The estimator must be a callable i -> gradients or have "

@@ -21,6 +21,12 @@ def softplus(x):
     return np.logaddexp(0.0, x)
 
 
+def inverse_softplus(y):
+    """x with softplus(x) = y, for y > 0."""
+    y = np.asarray(y, dtype="float64")
+    return y + np.log(-np.expm1(-y))
+
+
 def log_sum_exp(x, axis=None):
     """log of the sum of exponentials along `axis`; -inf where every entry is -inf."""
     x = np.asarray(x, dtype="float64")
