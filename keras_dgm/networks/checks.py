@@ -65,11 +65,16 @@ def check_image_side(image_shape: Any, sides: Sequence[int], builder: str) -> tu
 
 
 def check_pair(inputs: Any, layer: str, second: str) -> tuple[Any, Any]:
-    """Returns the two entries of `[x, second]`, or raises a ValueError."""
-    if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
-        received = f"{len(inputs)} of them" if isinstance(inputs, (list, tuple)) else "one tensor"
-        raise ValueError(f"{layer} takes a pair of inputs, [x, {second}]; {received} came.")
-    return inputs[0], inputs[1]
+    """Returns the two entries of `[x, second]`, tensors or shapes, or raises a ValueError."""
+    received = "one tensor"
+    if isinstance(inputs, (list, tuple)):
+        if all(entry is None or isinstance(entry, int) for entry in inputs):
+            received = f"one tensor of shape {tuple(inputs)}"
+        elif len(inputs) == 2:
+            return inputs[0], inputs[1]
+        else:
+            received = f"{len(inputs)} of them"
+    raise ValueError(f"{layer} takes a pair of inputs, [x, {second}]; {received} came.")
 
 
 def check_label_shape(shape: Any, layer: str) -> None:

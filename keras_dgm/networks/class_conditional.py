@@ -63,7 +63,7 @@ class ConditionalBatchNormalization(layers.Layer):
     def call(self, inputs, training=None):
         x, labels = check_pair(inputs, "ConditionalBatchNormalization", "labels")
         labels = class_labels(labels, "ConditionalBatchNormalization")
-        x = self.normalization(x)
+        x = self.normalization(x, training=training)
         shape = (-1, *(1,) * (len(x.shape) - 2), x.shape[-1])
         gamma = ops.reshape(ops.take(self.gamma, labels, axis=0), shape)
         beta = ops.reshape(ops.take(self.beta, labels, axis=0), shape)
@@ -132,8 +132,9 @@ class ProjectionHead(layers.Layer):
     def call(self, inputs, training=None):
         features, labels = check_pair(inputs, "ProjectionHead", "labels")
         labels = class_labels(labels, "ProjectionHead")
-        inner = ops.sum(self.embedding(labels) * features, axis=-1, keepdims=True)
-        return self.dense(features) + inner
+        embedded = self.embedding(labels, training=training)
+        inner = ops.sum(embedded * features, axis=-1, keepdims=True)
+        return self.dense(features, training=training) + inner
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0][0], 1)

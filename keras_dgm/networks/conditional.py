@@ -158,7 +158,7 @@ class ConditionalSequential(layers.Layer):
     def call(self, inputs, training=None):
         x, condition = check_pair(inputs, "ConditionalSequential", "condition")
         for layer in self.layers:
-            x = layer([x, condition] if takes_condition(layer) else x)
+            x = layer([x, condition] if takes_condition(layer) else x, training=training)
         return x
 
     def compute_output_shape(self, input_shape):

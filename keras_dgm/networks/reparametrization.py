@@ -103,4 +103,4 @@ class ReparametrizedLayer(layers.Wrapper):
         return apply_with_kernel(self.layer, inputs, kernel)
 
     def compute_output_shape(self, input_shape):
-        return self.layer.compute_output_shape(input_shape)
+        return tuple(self.layer.compute_output_shape(input_shape))

@@ -114,9 +114,9 @@ class ResidualBlock(layers.Layer):
             layer.build([shape, labels] if self.takes_condition else shape)
         return found
 
-    def _normalize(self, normalization, x, labels):
+    def _normalize(self, normalization, x, labels, training):
         for layer in normalization:
-            x = layer([x, labels] if self.takes_condition else x)
+            x = layer([x, labels] if self.takes_condition else x, training=training)
         return x
 
     def call(self, inputs, training=None):
@@ -126,20 +126,20 @@ class ResidualBlock(layers.Layer):
             x, labels = inputs, None
         residual = x
         if not self.first:
-            residual = self._normalize(self.normalization_1, residual, labels)
+            residual = self._normalize(self.normalization_1, residual, labels, training)
             residual = keras.activations.relu(residual)
         if self.resample == "up":
             residual = self.up(residual)
-        residual = self.convolution_1(residual)
-        residual = self._normalize(self.normalization_2, residual, labels)
-        residual = self.convolution_2(keras.activations.relu(residual))
+        residual = self.convolution_1(residual, training=training)
+        residual = self._normalize(self.normalization_2, residual, labels, training)
+        residual = self.convolution_2(keras.activations.relu(residual), training=training)
         # A 1x1 convolution commutes with average pooling and with nearest-neighbour upsampling. At
         # the smaller size it gives the numbers of the paper's order for a quarter of the products.
         if self.resample == "down":
-            return self.down(residual) + self.shortcut(self.down(x))
-        if self.resample == "up":
-            return residual + self.up(self.shortcut(x))
-        return residual + (x if self.shortcut is None else self.shortcut(x))
+            residual, x = self.down(residual), self.down(x)
+        if self.shortcut is not None:
+            x = self.shortcut(x, training=training)
+        return residual + (self.up(x) if self.resample == "up" else x)
 
     def compute_output_shape(self, input_shape):
         x = input_shape[0] if self.takes_condition else input_shape

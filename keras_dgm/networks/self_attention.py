@@ -77,14 +77,14 @@ class SelfAttention2D(layers.Layer):
         return ops.reshape(features, (shape[0], shape[1] * shape[2], features.shape[-1]))
 
     def call(self, inputs, training=None):
-        query = self._places(self.query(inputs), pool=False)
-        key = self._places(self.key(inputs), pool=True)
-        value = self._places(self.value(inputs), pool=True)
+        query = self._places(self.query(inputs, training=training), pool=False)
+        key = self._places(self.key(inputs, training=training), pool=True)
+        value = self._places(self.value(inputs, training=training), pool=True)
         logits = ops.matmul(query, ops.swapaxes(key, 1, 2))
         weights = ops.softmax(ops.cast(logits, self.variable_dtype), axis=-1)
         attended = ops.matmul(ops.cast(weights, self.compute_dtype), value)
         attended = ops.reshape(attended, (*ops.shape(inputs)[:-1], value.shape[-1]))
-        return inputs + self.gamma * self.projection(attended)
+        return inputs + self.gamma * self.projection(attended, training=training)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
