@@ -1,0 +1,15 @@
+"""Callbacks for `fit`: pictures of the model as it learns, and averaged weights."""
+
+from keras_dgm.callbacks.exponential_moving_average import ExponentialMovingAverage
+from keras_dgm.callbacks.latent_traversal import LatentTraversal
+from keras_dgm.callbacks.reconstruction_strip import ReconstructionStrip
+from keras_dgm.callbacks.sample_grid import SampleGrid
+from keras_dgm.callbacks.training_curves import TrainingCurves
+
+__all__ = [
+    "ExponentialMovingAverage",
+    "LatentTraversal",
+    "ReconstructionStrip",
+    "SampleGrid",
+    "TrainingCurves",
+]
