@@ -1,0 +1,22 @@
+"""Markov chains that leave a density unchanged, or nearly, each usable alone.
+
+A sampler is a small serialisable object. Inside a compiled program (a `train_step`, say)
+
+    result = sampler.sample(field, state, seed)     # SamplingResult(state, statistics, trace)
+
+runs one compiled loop; `simulate` compiles that for use from outside. The target is a model (its
+`potential` is read) or a callable from states (batch, ...) to potentials (batch,).
+"""
+
+from keras_dgm.sampling.base import GradientField, Sampler, SamplingResult
+from keras_dgm.sampling.langevin import MALA, Langevin
+from keras_dgm.sampling.sghmc import SGHMC
+
+__all__ = [
+    "MALA",
+    "SGHMC",
+    "GradientField",
+    "Langevin",
+    "Sampler",
+    "SamplingResult",
+]
