@@ -185,7 +185,8 @@ class Distribution(keras.layers.Layer):
 
     def sample(self, context=None, sample_shape=(), seed=None, training=None):
         """Draws, shape (*sample_shape, ..., *event_shape)."""
-        return self.sample_from(self(context, training=training), _shape(sample_shape), _seed(seed))
+        parameters = self(context, training=training)
+        return self.sample_from(parameters, _sample_shape(sample_shape), _seed(seed))
 
     def log_prob(self, value, context=None, training=None):
         """log p(value | context) in nats, shape (...,).
@@ -203,7 +204,7 @@ class Distribution(keras.layers.Layer):
         With `stop_gradient` the draws are constants, and the log-density's gradient is the score.
         """
         parameters = self(context, training=training)
-        value = self.sample_from(parameters, _shape(sample_shape), _seed(seed))
+        value = self.sample_from(parameters, _sample_shape(sample_shape), _seed(seed))
         if stop_gradient:
             value = ops.stop_gradient(value)
         return value, self.log_prob_from(parameters, value)
@@ -259,6 +260,13 @@ def _shape(value):
     if isinstance(value, (int, np.integer)):
         return (int(value),)
     return tuple(int(size) for size in value)
+
+
+def _sample_shape(value):
+    """Like `_shape`; a size may be a scalar tensor (the rows of a batch)."""
+    if isinstance(value, (tuple, list)):
+        return tuple(int(n) if isinstance(n, (int, np.integer)) else n for n in value)
+    return _shape(value)
 
 
 def _seed(seed):
