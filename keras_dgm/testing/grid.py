@@ -1,6 +1,7 @@
 """Unnormalised densities on a grid: log Z, expectations, distribution functions, samples."""
 
 import numpy as np
+from scipy import interpolate
 
 from keras_dgm.testing.numeric import log_sum_exp
 
@@ -79,11 +80,15 @@ class GridDensity:
 
     def cdf(self, axis=0):
         """Distribution function of one coordinate, a callable on arrays (for KS tests)."""
-        grid, mass = self.axes[axis], self.marginal(axis)
-        # Trapezoids between grid points: half of each end's mass lies on either side.
-        cumulative = np.concatenate([[0.0], np.cumsum(0.5 * (mass[1:] + mass[:-1]))])
-        cumulative = cumulative / cumulative[-1]
-        return lambda values: np.interp(np.asarray(values, dtype="float64"), grid, cumulative)
+        grid = self.axes[axis]
+        integral = interpolate.CubicSpline(grid, self.marginal(axis)).antiderivative()
+        low, total = integral(grid[0]), integral(grid[-1]) - integral(grid[0])
+
+        def function(values):
+            inside = np.clip(np.asarray(values, dtype="float64"), grid[0], grid[-1])
+            return np.clip((integral(inside) - low) / total, 0.0, 1.0)
+
+        return function
 
     def sample(self, num_samples, rng):
         """Draws (num_samples, dimension), piecewise linear between grid points."""
