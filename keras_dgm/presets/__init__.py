@@ -6,9 +6,10 @@ its own. `save_to_preset` writes one, `from_preset` loads one, `list_presets` na
 
 from .integrity import FORMAT_VERSION
 from .loading import from_preset
+from .records import describe_data, describe_training, log_likelihood_figure
 from .registry import Entry, cache_folder, zoo_folder
 from .saving import save_to_preset
-from .zoo import download, list_presets, verify, write_zoo_folder
+from .zoo import download, draw_samples, list_presets, verify, write_zoo_folder
 
 list = list_presets
 
@@ -16,10 +17,14 @@ __all__ = [
     "FORMAT_VERSION",
     "Entry",
     "cache_folder",
+    "describe_data",
+    "describe_training",
     "download",
+    "draw_samples",
     "from_preset",
     "list",
     "list_presets",
+    "log_likelihood_figure",
     "save_to_preset",
     "verify",
     "write_zoo_folder",

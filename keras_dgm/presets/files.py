@@ -23,8 +23,3 @@ def write_bytes(path: Path, content: bytes) -> None:
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
-
-
-def copy_file(source: Path, folder: Path) -> None:
-    """Copies one file into a folder, where it appears whole."""
-    write_bytes(folder / source.name, source.read_bytes())

@@ -17,17 +17,15 @@ Layout = dict[str, tuple[int, ...]]
 
 def write_weights(model: Any, path: Path) -> None:
     """Writes what of a model belongs in a preset: its weights without the state of learning."""
-    if hasattr(model, "save_preset_weights"):
-        model.save_preset_weights(str(path))
-        return
+    save = getattr(model, "save_preset_weights", None) or model.save_weights
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
-        model.save_weights(str(path))
+        save(str(path))
         return
     # A compiled Keras model writes its optimiser among its weights.
     model.optimizer = None
     try:
-        model.save_weights(str(path))
+        save(str(path))
     finally:
         model.optimizer = optimizer
 

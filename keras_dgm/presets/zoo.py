@@ -8,9 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from keras_dgm import plotting
+
 from . import cards, registry
 from .fetch import Progress
-from .files import copy_file, write_bytes, write_text
+from .files import write_bytes, write_text
 from .integrity import (
     CARD,
     CONFIG,
@@ -87,7 +91,7 @@ def write_zoo_folder(
     model: Any,
     directory: str | os.PathLike[str],
     metrics: Mapping[str, Any],
-    samples: bytes | Path | None = None,
+    samples: np.ndarray | None = None,
     recipe: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Writes a trained model with all that its card says: preset, metrics, samples, recipe.
@@ -96,24 +100,32 @@ def write_zoo_folder(
         model: the trained model.
         directory: the folder; its name is the preset's.
         metrics: what is to be said of it, see `zoo/README.md`: description, architecture, data,
-            training, figures, published, limits, commands.
-        samples: a PNG, as its bytes or its path.
-        recipe: the script that trained it.
+            training, figures, published, limits.
+        samples: images (n, height, width[, channels]) or points (n, 2), drawn into samples.png.
+        recipe: the script that trained it, copied into the folder.
 
     Returns:
         The folder.
     """
     folder = save_to_preset(model, directory)
-    document = {"format_version": FORMAT_VERSION, **metrics, "samples": samples is not None}
+    name = folder.resolve().name
+    commands = {"train": f"keras-dgm train {name}", "evaluate": f"keras-dgm evaluate {name}"}
+    document = {"format_version": FORMAT_VERSION, "commands": commands, **metrics}
+    document["samples"] = samples is not None
     write_text(folder / METRICS, json.dumps(document, indent=2) + "\n")
-    if isinstance(samples, bytes):
-        write_bytes(folder / SAMPLES, samples)
-    elif samples is not None and Path(samples).resolve() != (folder / SAMPLES).resolve():
-        write_bytes(folder / SAMPLES, Path(samples).read_bytes())
+    if samples is not None:
+        draw_samples(samples, folder / SAMPLES)
     if recipe is not None and Path(recipe).resolve() != (folder / RECIPE).resolve():
-        copy_file(Path(recipe), folder)
+        write_bytes(folder / RECIPE, Path(recipe).read_bytes())
     write_card(folder)
     return folder
+
+
+def draw_samples(samples: np.ndarray, path: Path) -> None:
+    """A PNG of what a model generates: a grid of images, or a scatter plot of points (n, 2)."""
+    draw = plotting.scatter_latent if samples.ndim == 2 else plotting.image_grid
+    options = {"title": "Samples"} if samples.ndim == 2 else {}
+    draw(samples, path=str(path), **options)
 
 
 def write_card(folder: Path) -> None:
