@@ -1,19 +1,28 @@
 """Deep generative models in Keras, the model and the algorithm that learns it kept apart."""
 
-from keras_dgm import backend, datasets, distributions, models, networks
+from keras_dgm import backend, datasets, distributions, models, networks, plotting, presets
 from keras_dgm.algorithms.base import Algorithm
 from keras_dgm.algorithms.directed.iwae import IWAE
+from keras_dgm.algorithms.directed.reweighted_wake_sleep import ReweightedWakeSleep
 from keras_dgm.algorithms.directed.vae import VAE
+from keras_dgm.algorithms.directed.vimco import VIMCO
+from keras_dgm.algorithms.directed.wake_sleep import WakeSleep
+from keras_dgm.presets import from_preset
 
 __version__ = "0.1.0"
 
 __all__ = [
     "IWAE",
     "VAE",
+    "VIMCO",
     "Algorithm",
+    "ReweightedWakeSleep",
     "backend",
     "datasets",
     "distributions",
+    "from_preset",
     "models",
     "networks",
+    "plotting",
+    "presets",
 ]
