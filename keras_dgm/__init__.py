@@ -17,6 +17,7 @@ __all__ = [
     "VIMCO",
     "Algorithm",
     "ReweightedWakeSleep",
+    "WakeSleep",
     "backend",
     "datasets",
     "distributions",

@@ -1,5 +1,12 @@
 """What is learned."""
 
+from keras_dgm.models.builders import deep_latent_gaussian_model, sigmoid_belief_network
 from keras_dgm.models.latent_variable_model import LatentVariableModel
+from keras_dgm.models.random_field import RandomField
 
-__all__ = ["LatentVariableModel"]
+__all__ = [
+    "LatentVariableModel",
+    "RandomField",
+    "deep_latent_gaussian_model",
+    "sigmoid_belief_network",
+]
