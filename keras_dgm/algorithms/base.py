@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import threading
 
 import keras
 import numpy as np
@@ -12,6 +13,15 @@ from keras_dgm.algorithms import checks, optimizers, saving_mode
 from keras_dgm.algorithms.files import PresetFiles
 from keras_dgm.algorithms.loop import Loop
 from keras_dgm.algorithms.metrics import TermMeans
+
+
+class _Step(threading.local):
+    """What a step notes while it runs. Each replica of `tf.distribute` runs in a thread."""
+
+    evaluating = False
+    queue = None
+    record = None
+    rows = None
 
 
 class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
@@ -68,9 +78,7 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
         self.transform = checks.transform(transform)
         self.seed = random.randint(0, 2**31 - 1) if seed is None else int(seed)
         self._learning_state = {}
-        self._evaluating = False
-        self._queue = None
-        self._record = None
+        self._step = _Step()
         self._programs = {}
         start = np.array([self.seed & 0x7FFFFFFF, 0], np.int32)
         self.seed_state = self.add_learning_state(
@@ -143,39 +151,47 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
         )
 
     def minimize(self, loss_fn, player="joint"):
-        """One gradient step of one player.
+        """One gradient step of one player, or of several by one pass.
 
         Args:
             loss_fn: function of nothing that returns the scalar loss, a mean over the batch, or
                 `(loss, aux)`. What it computes leaves through `aux` alone.
-            player: who moves.
+            player: who moves. With a tuple of names the loss is the sum of these players' losses,
+                each of which must depend on its own player's variables alone.
 
         Returns:
             `(loss, aux)`, aux None where `loss_fn` returns none.
         """
-        optimizer = self.optimizer.by_player[player] if self.optimizer is not None else None
-        scale = None
-        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            scale = optimizer.scale_loss
+        players = (player,) if isinstance(player, str) else tuple(player)
+        variables = [list(self.player_variables(name)) for name in players]
+        scales = [None if self._step.record is not None else self._scale(p) for p in players]
 
         def pair():
             out = loss_fn()
             loss, aux = out if isinstance(out, tuple) else (out, None)
             return ops.cast(loss, "float32"), aux
 
-        (loss, aux), gradients = backend.value_and_grad(
-            pair,
-            self.player_variables(player),
-            self.non_trainable_variables,
-            None if self._record is not None else scale,
+        (loss, aux), flat = backend.value_and_grad(
+            pair, sum(variables, []), self.non_trainable_variables, scales[0]
         )
-        if self._record is not None:
-            self._record.setdefault(player, []).append(gradients)
-        elif self._queue is not None:
-            self._queue.append((player, gradients))
-        else:
-            self._apply(player, gradients)
+        for name, own, scale in zip(players, variables, scales):
+            gradients, flat = flat[: len(own)], flat[len(own) :]
+            if scale is not None and name != players[0]:
+                ratio = scale(1.0) / scales[0](1.0)
+                gradients = [gradient * ratio for gradient in gradients]
+            if self._step.record is not None:
+                self._step.record.setdefault(name, []).append(gradients)
+            elif self._step.queue is not None:
+                self._step.queue.append((name, gradients))
+            else:
+                self._apply(name, gradients)
         return loss, aux
+
+    def _scale(self, player):
+        """What the player's optimiser multiplies its loss with (float16), or None."""
+        optimizer = None if self.optimizer is None else self.optimizer.by_player[player]
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        return optimizer.scale_loss if scaled else None
 
     @contextlib.contextmanager
     def moving_together(self):
@@ -183,12 +199,12 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
         if self.updates == "alternating":
             yield
             return
-        self._queue = []
+        self._step.queue = []
         try:
             yield
-            queue = self._queue
+            queue = self._step.queue
         finally:
-            self._queue = None
+            self._step.queue = None
         for player, gradients in queue:
             self._apply(player, gradients)
 
@@ -215,12 +231,12 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
 
         def draw(batch, state):
             with self._with_seed_state(state):
-                self._record = {}
+                self._step.record = {}
                 try:
                     self.train_step(batch)
-                    return {player: moves[0] for player, moves in self._record.items()}
+                    return {player: moves[0] for player, moves in self._step.record.items()}
                 finally:
-                    self._record = None
+                    self._step.record = None
 
         batch = data if isinstance(data, dict) else {"x": data}
         batch = {key: ops.convert_to_tensor(value) for key, value in batch.items()}
@@ -246,7 +262,7 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
 
     def next_seed(self):
         """A fresh seed. `evaluate` has a sequence of its own, which starts anew each time."""
-        state = self.evaluation_seed_state if self._evaluating else self.seed_state
+        state = self.evaluation_seed_state if self._step.evaluating else self.seed_state
         value = ops.convert_to_tensor(state)
         state.assign(value + ops.convert_to_tensor(np.array([0, 1], np.int32)))
         return self.replica_seed(backend.as_seed(value))
@@ -292,18 +308,18 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
         if isinstance(data["x"], dict):
             data = {**data, **data["x"]}
         x = ops.convert_to_tensor(data["x"])
-        self._batch_rows = ops.shape(x)[0]
+        self._step.rows = ops.shape(x)[0]
         if self.transform is not None:
             x = self.transform(x, self.next_seed())
         return {**data, "x": x}
 
     def log(self, terms):
         """Adds a step's terms to the epoch's means, and returns the means."""
-        if self._record is not None:
+        if self._step.record is not None:
             return terms
-        metric = self._test_terms if self._evaluating else self._train_terms
-        metric.update_state(terms, self._batch_rows)
-        return {**metric.result(), **(self.evaluation_extras() if self._evaluating else {})}
+        metric = self._test_terms if self._step.evaluating else self._train_terms
+        metric.update_state(terms, self._step.rows)
+        return {**metric.result(), **(self.evaluation_extras() if self._step.evaluating else {})}
 
     def evaluation_extras(self):
         """Figures of `evaluate` that are no mean over rows, a dictionary of scalars."""

@@ -141,11 +141,11 @@ class Loop:
 
     def test_step(self, data):
         """One batch of `evaluate`: the terms of `evaluation_step`, without training anything."""
-        self._evaluating = True
+        self._step.evaluating = True
         try:
             return self.log(self.evaluation_step(self.unpack(data)))
         finally:
-            self._evaluating = False
+            self._step.evaluating = False
 
     def evaluation_step(self, data):
         """The evaluation terms of an unpacked batch, a dictionary of scalars."""
@@ -165,8 +165,10 @@ class Loop:
         if not checks.is_array(x):
             return checks.dataset(self, x, y)
         arrays = checks.arrays(self, x, y)
-        source = ArraySource(arrays, batch_size, shuffle, with_index=self.needs_index)
-        replicas = backend.num_replicas() if backend.name() == "jax" else 1
+        replicas = self.num_replicas()
+        source = ArraySource(arrays, batch_size, shuffle, self.needs_index, replicas)
+        if backend.name() == "tensorflow":
+            return source
         for rows in (source.batch_size, source.partial_batch_size or 0):
             if rows % replicas:
                 raise ValueError(

@@ -4,7 +4,8 @@ Everything else is written in `keras.ops`, TensorFlow Probability and the functi
 package, which mean the same on both backends:
 
 - `tfd`, `tfb`, `tfp_mcmc`: TFP's distributions, bijectors and MCMC kernels;
-- `value_and_grad`, `value_and_input_grad`, `frozen`: gradients;
+- `value_and_grad`, `value_and_input_grad`: gradients; `frozen`, `replaced`, `forgetting`: variables
+  as constants, with other values, without lasting assignments;
 - `as_seed`, `split_seed`, `fold_in`, `normal`, `uniform`, `bernoulli`, `categorical`,
   `gumbel`, `permutation`: stateless random numbers;
 - `fori_loop`, `scan`: loops that compile once and can be differentiated;
@@ -50,7 +51,7 @@ value_and_grad = _implementation.value_and_grad
 value_and_input_grad = _implementation.value_and_input_grad
 
 from keras_dgm.backend.random import bernoulli, categorical, gumbel  # noqa: E402
-from keras_dgm.backend.scope import frozen  # noqa: E402
+from keras_dgm.backend.scope import forgetting, frozen, replaced  # noqa: E402
 
 
 def name():
@@ -69,12 +70,14 @@ __all__ = [
     "fast_steps_per_execution",
     "fold_in",
     "fori_loop",
+    "forgetting",
     "frozen",
     "gumbel",
     "name",
     "normal",
     "num_replicas",
     "permutation",
+    "replaced",
     "scan",
     "scatter_rows",
     "split_seed",

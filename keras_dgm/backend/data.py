@@ -19,13 +19,15 @@ class ArraySource(DataAdapter):
         batch_size: rows a batch; the last batch of an epoch may be smaller.
         shuffle: whether to shuffle.
         with_index: whether a batch tells its row numbers.
+        num_replicas: replicas that will share each batch.
     """
 
-    def __init__(self, arrays, batch_size, shuffle=False, with_index=False):
+    def __init__(self, arrays, batch_size, shuffle=False, with_index=False, num_replicas=1):
         self.arrays = {name: _plain(array) for name, array in arrays.items()}
         self.num_rows = len(next(iter(self.arrays.values())))
         self.shuffle = shuffle
         self.with_index = with_index
+        self.num_replicas = num_replicas
         self.seed, self.epoch = 0, 0
         self._batch_size = min(int(batch_size), self.num_rows)
         self._listeners = []

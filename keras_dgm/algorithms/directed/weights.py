@@ -12,18 +12,20 @@ def log_mean_exp(log_weights):
 
 def normalized(log_weights):
     """w_k / sum_j w_j for each data point, constants to every gradient."""
-    return ops.stop_gradient(ops.softmax(log_weights, axis=0))
+    return ops.stop_gradient(
+        ops.exp(log_weights - ops.logsumexp(log_weights, axis=0, keepdims=True))
+    )
 
 
 def effective_sample_size(log_weights):
     """1 / sum_k w~_k^2, between 1 and K, shape (batch,)."""
-    weights = ops.softmax(log_weights, axis=0)
-    return 1.0 / ops.sum(weights * weights, axis=0)
+    both = 2.0 * ops.logsumexp(log_weights, axis=0) - ops.logsumexp(2.0 * log_weights, axis=0)
+    return ops.exp(both)
 
 
 def resampling_entropy(log_weights):
     """H(w~) = -sum_k w~_k log w~_k in nats, between 0 and log K (Bachman & Precup 2015, Eq. 23)."""
-    log_normalized = ops.log_softmax(log_weights, axis=0)
+    log_normalized = log_weights - ops.logsumexp(log_weights, axis=0, keepdims=True)
     weights = ops.exp(log_normalized)
     return -ops.sum(ops.where(weights > 0, weights * log_normalized, 0.0), axis=0)
 

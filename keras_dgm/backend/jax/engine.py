@@ -158,6 +158,10 @@ class Engine:
                 source.on_device = jax.device_put(source.arrays, everywhere)
         return source.on_device
 
+    def num_replicas(self):
+        """Devices that share a global batch."""
+        return num_replicas()
+
     def reduce_gradients(self, gradients):
         """JAX differentiates the loss of the global batch: there is nothing left to reduce."""
         return gradients

@@ -22,7 +22,7 @@ def dataset(source):
         return {**batch, "index": index} if source.with_index else batch
 
     orders = tf.data.Dataset.range(1).map(order)
-    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+    if source.num_replicas > 1:
         # A strategy splits batches that `batch` has made.
         rows = orders.flat_map(tf.data.Dataset.from_tensor_slices)
         return rows.batch(batch_size).map(gather).prefetch(2)

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 from keras.optimizers import LossScaleOptimizer
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 
 def device_name():
@@ -36,7 +37,11 @@ def scatter_rows(variable, index, rows):
     if context is not None and context.num_replicas_in_sync > 1:
         index = context.all_gather(index, axis=0)
         rows = context.all_gather(rows, axis=0)
-    variable.value.scatter_update(tf.IndexedSlices(rows, index))
+    if in_stateless_scope():
+        # What is assigned here is to be forgotten: the table itself must not be touched.
+        variable.assign(tf.tensor_scatter_nd_update(variable.value, index[:, None], rows))
+    else:
+        variable.value.scatter_update(tf.IndexedSlices(rows, index))
 
 
 def compiled(layer, fn):
@@ -57,6 +62,10 @@ class Engine:
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing to do: an algorithm builds its parts in its constructor."""
 
+    def num_replicas(self):
+        """Replicas of the strategy under which this model was made."""
+        return self.distribute_strategy.num_replicas_in_sync
+
     def reduce_gradients(self, gradients):
         """The gradient of the global batch's mean loss, from each replica's own.
 
@@ -66,7 +75,7 @@ class Engine:
         context = tf.distribute.get_replica_context()
         if context is None or context.num_replicas_in_sync == 1:
             return gradients
-        rows = tf.cast(self._batch_rows, "float32")
+        rows = tf.cast(self._step.rows, "float32")
         share = rows / tf.maximum(context.all_reduce(tf.distribute.ReduceOp.SUM, rows), 1.0)
         weighted = [tf.where(rows > 0, g * tf.cast(share, g.dtype), 0) for g in gradients]
         return context.all_reduce(tf.distribute.ReduceOp.SUM, weighted)

@@ -3,6 +3,8 @@
 import tensorflow as tf
 from keras import tree
 
+from keras_dgm.backend.scope import forgetting
+
 
 def value_and_grad(loss_fn, variables, state=(), scale=None):
     """Value and gradient of a loss with respect to variables.
@@ -45,7 +47,8 @@ def value_and_input_grad(fn, inputs):
     inputs = tree.map_structure(tf.convert_to_tensor, inputs)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tree.map_structure(tape.watch, inputs)
-        values = fn(inputs)
+        with forgetting():
+            values = fn(inputs)
     flat = tree.flatten(inputs)
     gradients = tape.gradient(values, flat, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     return values, tree.pack_sequence_as(inputs, gradients)
