@@ -133,7 +133,7 @@ def test_approximation_gap_is_reached_by_the_best_diagonal_q():
 
 
 def test_avb_numbers():
-    """formulas.md, adversarial variational Bayes: x = 1.3, gradient in (a, log tau)."""
+    """Adversarial variational Bayes: x = 1.3, gradient in (a, log tau)."""
     model = LinearGaussianModel([[0.9]], [0.0], [0.5], [[0.4]], [0.0], [0.6])
     kernel, _, scale = model.gradient("elbo", np.array([[1.3]]))["inference"]
     assert kernel[0, 0] == pytest.approx(3.21776, abs=1e-5)
@@ -141,7 +141,7 @@ def test_avb_numbers():
 
 
 def test_maximum_likelihood_number():
-    """formulas.md, maximum-likelihood GAN: data N(0.5, 1), model N(0.2, 1), gradient 0.3."""
+    """Maximum-likelihood GAN: data N(0.5, 1), model N(0.2, 1), gradient 0.3."""
     gradient = numeric_gradient(lambda m: -normal_kl(0.5, 1.0, float(m), 1.0), np.array(0.2))
     assert gradient == pytest.approx(0.3, abs=1e-10)
 

@@ -213,7 +213,7 @@ def test_symmetric_optimum_is_exact_and_helmholtz_optimum_is_not():
 
 
 def test_energy_sampler_optimum():
-    """formulas.md, EVAE: alpha**2 + delta**2 = 9, reached along alpha at fixed delta."""
+    """EVAE: alpha**2 + delta**2 = 9, reached along alpha at fixed delta."""
     alpha = np.sqrt(9.0 - 0.25)
     slope = numeric_gradient(lambda a: energy_sampler_objective(float(a), 0.5), np.array(alpha))
     assert abs(float(slope)) < 1e-10
@@ -236,7 +236,7 @@ def test_denoising_chain_keeps_the_data_law():
 
 
 def test_learned_noise_moves_j_and_not_the_kl():
-    """formulas.md: x ~ (0.7, 0.3), keep probability sigmoid(0.8): dJ = -0.14492, dKL = 0."""
+    """At x ~ (0.7, 0.3), keep probability sigmoid(0.8): dJ = -0.14492, dKL = 0."""
     data = np.array([0.7, 0.3])
 
     def corruption(logit):
