@@ -97,7 +97,11 @@ class LatentTraversal(PictureCallback):
         return plotting.latent_traversal(
             mean.reshape(rows, columns, *mean.shape[1:]),
             values=self.values,
-            row_labels=[f"h{dimension}" for dimension in dimensions] * len(h),
+            row_labels=[
+                f"x{image} h{dimension}" if len(h) > 1 else f"h{dimension}"
+                for image in range(len(h))
+                for dimension in dimensions
+            ],
             title=f"Latent traversal, epoch {epoch}",
             value_range=self.value_range,
         )

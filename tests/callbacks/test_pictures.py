@@ -110,7 +110,7 @@ def test_traversal_moves_one_coordinate_at_a_time(run, monkeypatch):
     made["traversal"].set_model(model)
     made["traversal"].draw(1)
     np.testing.assert_allclose(drawn["values"], [-2, -1, 0, 1, 2])
-    assert drawn["row_labels"] == ["h0", "h1", "h0", "h1"]
+    assert drawn["row_labels"] == ["x0 h0", "x0 h1", "x1 h0", "x1 h1"]
     h = model.infer(IMAGES[:2])
     for row, (image, dimension) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
         for column, value in enumerate(drawn["values"]):
