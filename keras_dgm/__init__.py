@@ -1,8 +1,13 @@
 """Deep generative models in Keras, the model and the algorithm that learns it kept apart."""
 
 from keras_dgm import backend, datasets, distributions, models, networks, plotting, presets
+from keras_dgm.algorithms.adversarial.gan import GAN
+from keras_dgm.algorithms.adversarial.wgan import WGAN
+from keras_dgm.algorithms.adversarial.wgan import WGANGP
 from keras_dgm.algorithms.base import Algorithm
 from keras_dgm.algorithms.directed.iwae import IWAE
+from keras_dgm.algorithms.directed.nvil import NVIL
+from keras_dgm.algorithms.directed.reinforce import VariationalREINFORCE
 from keras_dgm.algorithms.directed.reweighted_wake_sleep import ReweightedWakeSleep
 from keras_dgm.algorithms.directed.vae import VAE
 from keras_dgm.algorithms.directed.vimco import VIMCO
@@ -12,11 +17,16 @@ from keras_dgm.presets import from_preset
 __version__ = "0.1.0"
 
 __all__ = [
+    "GAN",
     "IWAE",
+    "NVIL",
     "VAE",
     "VIMCO",
+    "WGAN",
+    "WGANGP",
     "Algorithm",
     "ReweightedWakeSleep",
+    "VariationalREINFORCE",
     "WakeSleep",
     "backend",
     "datasets",
