@@ -3,7 +3,7 @@
 from keras_dgm import backend, datasets, distributions, models, networks, plotting, presets
 from keras_dgm.algorithms.adversarial.gan import GAN
 from keras_dgm.algorithms.adversarial.wgan import WGAN
-from keras_dgm.algorithms.adversarial.wgan import WGANGP
+from keras_dgm.algorithms.adversarial.wgan_gp import WGANGP
 from keras_dgm.algorithms.base import Algorithm
 from keras_dgm.algorithms.directed.iwae import IWAE
 from keras_dgm.algorithms.directed.nvil import NVIL

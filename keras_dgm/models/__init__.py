@@ -1,10 +1,12 @@
 """What is learned."""
 
 from keras_dgm.models.builders import deep_latent_gaussian_model, sigmoid_belief_network
+from keras_dgm.models.implicit_model import ImplicitModel
 from keras_dgm.models.latent_variable_model import LatentVariableModel
 from keras_dgm.models.random_field import RandomField
 
 __all__ = [
+    "ImplicitModel",
     "LatentVariableModel",
     "RandomField",
     "deep_latent_gaussian_model",

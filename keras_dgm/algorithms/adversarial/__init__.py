@@ -1,1 +1,1 @@
-"""Learning rules: adversarial."""
+"""Learning a generator against critics."""
