@@ -48,8 +48,9 @@ def snapshot(address: str, revision: str | None, local_files_only: bool) -> Path
         raise FileNotFoundError(
             f"{address} is not in the hub's cache on this machine: {error}"
         ) from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{address} could not be fetched from the hub: {error}") from None
+    except Exception as error:
+        # The hub's errors, and those of the client below it, have no class in common.
+        raise ValueError(f"{address} could not be fetched from the hub: {error}") from error
 
 
 def publish(folder: Path, address: str, private: bool = False) -> str:
@@ -69,11 +70,11 @@ def publish(folder: Path, address: str, private: bool = False) -> str:
             allow_patterns=list(KNOWN),
             commit_message="Publish a keras_dgm preset",
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:
         raise ValueError(
-            f"{folder} could not be published to {address}: {error}. Log in with "
-            "huggingface-cli login, or set HF_TOKEN."
-        ) from None
+            f"{folder} could not be published to {address}: {error}. Log in with hf auth login, "
+            "or set HF_TOKEN."
+        ) from error
     return f"https://huggingface.co/{repository}"
 
 

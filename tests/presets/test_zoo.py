@@ -1,0 +1,149 @@
+"""Cards, indices and verification; the repository's own zoo is consistent."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_dgm import presets
+from keras_dgm.presets import cards, integrity, records, registry, zoo
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+FIGURE = {"value": -88.123, "standard_error": 0.21, "unit": "nats", "num_samples": 5000, "count": 9}
+METRICS = {
+    "description": "A thing.",
+    "architecture": "784-200",
+    "data": {"name": "digits", "split": "valid", "binarization": "static", "licence": "MIT"},
+    "training": {"optimizer": "Adam", "batch_size": 20},
+    "figures": {"log_likelihood": FIGURE, "modes": {"value": 7, "unit": "of 8"}},
+    "published": {"log_likelihood": {"value": -87.63, "source": "Burda 2016, Table 1"}},
+    "limits": "Small.",
+    "commands": {"train": "keras-dgm train thing", "evaluate": "keras-dgm evaluate thing"},
+}
+METADATA = {"class": "IWAE", "parameters": 1234, "keras_dgm": "1", "keras": "3", "backend": "jax"}
+
+
+def test_card_says_everything():
+    text = cards.card("thing", METADATA, METRICS)
+    for line in (
+        "# thing",
+        "| Class | `keras_dgm.IWAE` |",
+        "| Parameters | 1,234 |",
+        "| Measured on | the valid split |",
+        "| Batch size | 20 |",
+        "| log likelihood | -88.12 ± 0.21 nats (5000 samples a point, 9 points) "
+        "| -87.63 (Burda 2016, Table 1) |",
+        "| modes | 7 of 8 | none known to compare with |",
+        "keras-dgm evaluate thing",
+        "Small.",
+    ):
+        assert line in text.splitlines()
+
+
+def test_card_without_metrics_claims_nothing():
+    text = cards.card("thing", METADATA)
+    assert "None were measured." in text and "±" not in text
+
+
+def test_index_of_a_folder(tmp_path, make):
+    make.folder(tmp_path / "b_thing")
+    make.folder(tmp_path / "a_thing")
+    (tmp_path / "a_thing" / "metrics.json").write_text(json.dumps(METRICS))
+    (tmp_path / "a_thing" / "recipe.py").write_text("")
+    (tmp_path / "untrained").mkdir()
+    path = zoo.write_index(tmp_path)
+    entries = registry.parse_index(integrity.read_json(path), str(path))
+    assert list(entries) == ["a_thing", "b_thing"]
+    assert entries["a_thing"].metric["value"] == FIGURE["value"]
+    assert sorted(entries["a_thing"].files) == [
+        "config.json",
+        "metadata.json",
+        "metrics.json",
+        "model.weights.h5",
+    ]
+    document = json.loads(path.read_text())
+    document["presets"]["far"] = {**document["presets"]["b_thing"], "url": "https://example.org/f"}
+    path.write_text(json.dumps(document))
+    assert list(zoo.make_index(tmp_path)["presets"]) == ["a_thing", "b_thing", "far"]
+
+
+def test_verify_finds_each_kind_of_damage(tmp_path, make, monkeypatch):
+    make.folder(tmp_path / "elsewhere" / "thing_digits")
+    make.index(tmp_path / "elsewhere", "thing_digits")
+    monkeypatch.setenv("KERAS_DGM_ZOO_URL", str(tmp_path / "elsewhere"))
+    folder = presets.download("thing_digits")
+    assert zoo.verify() == {folder: ""}
+    (folder / "config.json").write_text("[]")
+    assert "damaged" in zoo.verify()[folder]
+    (folder / "config.json").unlink()
+    assert "lacks config.json" in zoo.verify()[folder]
+    make.folder(folder, weights=b"other")
+    assert "not the one it is named after" in zoo.verify()[folder]
+    folder.rename(folder.with_name(folder.name + ".partial"))
+    assert zoo.verify() == {}
+
+
+def test_figure_in_nats_and_bits():
+    class Model:
+        def log_likelihood(self, x, num_samples, seed, verbose):
+            assert (num_samples, seed) == (7, 3)
+            return np.array([-10.0, -20.0, -30.0])
+
+    images = np.zeros((3, 2, 2, 1))
+    nats = records.log_likelihood_figure(Model(), images, num_samples=7, seed=3)
+    assert nats["value"] == -20.0
+    assert nats["standard_error"] == pytest.approx(10 / 3**0.5)
+    assert (nats["unit"], nats["num_samples"], nats["count"]) == ("nats", 7, 3)
+    bits = records.log_likelihood_figure(Model(), images, 7, "bits_per_dim", 3)
+    assert bits["value"] == pytest.approx(20 / np.log(2) / 4)
+    assert bits["standard_error"] == pytest.approx(10 / 3**0.5 / np.log(2) / 4)
+    with pytest.raises(ValueError, match="'nats' or 'bits_per_dim'"):
+        records.log_likelihood_figure(Model(), images, unit="bits")
+    with pytest.raises(ValueError, match="2 data points"):
+        records.log_likelihood_figure(Model(), images[:1])
+
+
+def test_samples_of_points_are_drawn_too(tmp_path):
+    zoo.draw_samples(np.random.default_rng(0).normal(size=(50, 2)), tmp_path / "points.png")
+    zoo.draw_samples(np.zeros((4, 8, 8, 1)), tmp_path / "images.png")
+    for path in tmp_path.glob("*.png"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def own(monkeypatch):
+    """The zoo of this repository."""
+    monkeypatch.setattr(registry, "zoo_folder", lambda: REPOSITORY / "zoo")
+    return REPOSITORY / "zoo"
+
+
+def test_own_zoo_is_whole_and_small(own):
+    faults = zoo.verify()
+    assert not any(faults.values()), faults
+    size = sum(path.stat().st_size for path in own.glob("*/model.weights.h5"))
+    assert size < 60e6
+
+
+def test_own_index_and_cards_are_up_to_date(own):
+    spec = importlib.util.spec_from_file_location("index", REPOSITORY / "tools" / "index_zoo.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.main(["--check", str(own)]) == 0
+
+
+def test_a_stale_index_or_card_is_noticed(tmp_path, make):
+    spec = importlib.util.spec_from_file_location("index", REPOSITORY / "tools" / "index_zoo.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    folder = make.folder(tmp_path / "thing")
+    metadata = json.loads((folder / "metadata.json").read_text())
+    (folder / "metadata.json").write_text(json.dumps({**metadata, **METADATA}))
+    assert module.main(["--check", str(tmp_path)]) == 1
+    assert not (tmp_path / "index.json").exists()
+    assert module.main([str(tmp_path)]) == 0
+    assert module.main(["--check", str(tmp_path)]) == 0
+    (folder / "metrics.json").write_text(json.dumps(METRICS))
+    assert module.main(["--check", str(tmp_path)]) == 1

@@ -1,0 +1,49 @@
+"""What the README promises exists, and continuous integration runs what it prints."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import keras_dgm
+from keras_dgm import cli
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def test_ci_runs_the_readmes_test_command():
+    commands = re.findall(r"\.venv/bin/python (-m pytest.*)", README)
+    assert len(commands) == 1
+    assert f'"$venv/bin/python" {commands[0]} ||' in (REPOSITORY / ".ci" / "run").read_text()
+
+
+def test_every_command_exists():
+    commands = set(re.findall(r"^(?:.*/)?keras-dgm ([a-z]+)", README, re.MULTILINE))
+    assert {"train", "list", "sample", "evaluate", "show"} <= commands
+    assert commands <= set(cli.commands.commands)
+
+
+def test_every_algorithm_of_the_table_exists():
+    table = README.split("<!-- algorithms: begin -->")[1].split("<!-- algorithms: end -->")[0]
+    names = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
+    assert "VAE" in names
+    for name in names:
+        assert issubclass(getattr(keras_dgm, name), keras_dgm.Algorithm)
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([\w./]+)\)", README))
+def test_every_link_leads_somewhere(path):
+    assert (REPOSITORY / path).exists()
+
+
+def test_every_variable_is_read_somewhere():
+    names = set(re.findall(r"`(KERAS_DGM_\w+)`", README))
+    assert names
+    source = "".join(path.read_text() for path in (REPOSITORY / "keras_dgm").rglob("*.py"))
+    assert {name for name in names if name not in source} == set()
+
+
+def test_the_version_is_the_packages():
+    text = (REPOSITORY / "pyproject.toml").read_text()
+    assert f'version = "{keras_dgm.__version__}"' in text
