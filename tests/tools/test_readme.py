@@ -1,8 +1,10 @@
 """What the README promises exists, and continuous integration runs what it prints."""
 
 import re
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import keras_dgm
@@ -47,3 +49,20 @@ def test_every_variable_is_read_somewhere():
 def test_the_version_is_the_packages():
     text = (REPOSITORY / "pyproject.toml").read_text()
     assert f'version = "{keras_dgm.__version__}"' in text
+
+
+def test_the_tour_runs(tmp_path, monkeypatch):
+    """The README's code as printed, on forty random pictures and with small numbers."""
+    (tour,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    for large, small in (("epochs=10", "epochs=1"), ("=5000", "=10"), ("[200, 200]", "[8]")):
+        assert large in tour
+        tour = tour.replace(large, small)
+    images = (np.random.default_rng(0).random((40, 28, 28, 1)) > 0.5).astype("float32")
+    split = keras_dgm.datasets.Split(images)
+    dataset = types.SimpleNamespace(train=split, valid=split, test=split)
+    monkeypatch.setattr(keras_dgm.datasets, "load", lambda name, binarize: dataset)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(tour, "README.md", "exec"), names)
+    assert isinstance(names["model"], keras_dgm.IWAE)
+    assert (tmp_path / "my_iwae" / "metadata.json").is_file()
