@@ -12,7 +12,7 @@ _SMALLEST = 1e-7
 
 
 def check_discrete(algorithm):
-    """Raises a ValueError unless the latent layers are Bernoulli or one-hot, alike on both sides."""
+    """Raises a ValueError unless latent layers are Bernoulli or one-hot, alike on both sides."""
     prior = algorithm.generative.prior
     downward = (prior.parts if isinstance(prior, Chain) else [prior])[::-1]
     for part, above in zip(inference_parts(algorithm.inference), downward):
