@@ -4,8 +4,10 @@ from keras_dgm.models.builders import deep_latent_gaussian_model, sigmoid_belief
 from keras_dgm.models.implicit_model import ImplicitModel
 from keras_dgm.models.latent_variable_model import LatentVariableModel
 from keras_dgm.models.random_field import RandomField
+from keras_dgm.models.rbm import RBM
 
 __all__ = [
+    "RBM",
     "ImplicitModel",
     "LatentVariableModel",
     "RandomField",

@@ -5,7 +5,10 @@ import numpy as np
 from keras import ops
 
 from keras_dgm import backend
+from keras_dgm.distributions import Normal
 from keras_dgm.models.unnormalized import UnnormalizedModel
+from keras_dgm.sampling.annealed_importance_sampling import GeometricPath
+from keras_dgm.sampling.hmc import HMC
 
 
 @keras.saving.register_keras_serializable(package="keras_dgm")
@@ -154,6 +157,30 @@ class RandomField(UnnormalizedModel):
 
     def default_sampler(self):
         return self.sampler
+
+    def annealing_path(self, data=None):
+        """A path to this field, for `keras_dgm.sampling.annealed_importance_sampling`.
+
+        Its base is the reference where there is one, or else a Gaussian: with the mean and the
+        standard deviation of the data, coordinate by coordinate, or the standard one without.
+
+        Args:
+            data: array (n, *event), or None.
+        """
+        if self.reference is not None:
+            return GeometricPath(self, self.reference)
+        base = Normal(self.event_shape, learned=True)
+        base.build()
+        if data is not None:
+            data = np.asarray(data, "float64")
+            spread = np.maximum(data.std(axis=0), 1e-3)
+            base.weights_by_name["loc"].assign(data.mean(axis=0))
+            base.weights_by_name["raw_scale"].assign(spread + np.log(-np.expm1(-spread)))
+        return GeometricPath(self, base)
+
+    def annealing_kernel(self):
+        """What `annealing_path` is walked with where no kernel is given: HMC."""
+        return HMC(step_size=0.1, num_leapfrog_steps=5, num_steps=1)
 
     def call(self, x, y=None, training=None):
         """u(x), or u(x, y)."""
