@@ -40,6 +40,18 @@ class Sampler:
         """What is carried from step to step, made of the chains' first states."""
         return {"state": state}
 
+    def expand(self, state):
+        """What persistent chains keep, made of first states: the states themselves."""
+        return state
+
+    def resume(self, target, memory):
+        """What is carried from step to step, made of what persistent chains kept."""
+        return self.initialize(target, memory)
+
+    def memory(self, carry):
+        """What persistent chains keep of what is carried: rows of arrays, a chain each."""
+        return carry["state"]
+
     def step(self, target, carry, seed):
         """One step: `(carry, statistics)`."""
         raise NotImplementedError
@@ -67,7 +79,10 @@ class Sampler:
         num_steps = check_count("num_steps", num_steps or self.num_steps)
         seed = backend.as_seed(seed)
         states = None
-        if trace:
+        if num_steps == 1 and not trace:
+            carry, means = self.step(target, carry, seed)
+            means = dict(means)
+        elif trace:
 
             def body(i, carry):
                 carry, statistics = self.step(target, carry, backend.fold_in(seed, i))
