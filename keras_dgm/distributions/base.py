@@ -58,6 +58,14 @@ class Distribution(keras.layers.Layer):
         """Draws under these parameters, shape (*sample_shape, ..., *event_shape)."""
         return self.from_parameters(parameters).sample(sample_shape, seed=seed)
 
+    def kl_from(self, parameters, prior):
+        """KL(self || prior) in nats in closed form, shape (...,).
+
+        Raises:
+            NotImplementedError: the two families have none.
+        """
+        return self.from_parameters(parameters).kl_divergence(prior.distribution())
+
     def check_value(self, x, name="x"):
         """Raises a ValueError for an array outside the family's support."""
 

@@ -171,6 +171,13 @@ class MultivariateNormal(Distribution):
         """Entropy in nats, shape (...,)."""
         return self.from_parameters(parameters).entropy()
 
+    def kl_from(self, parameters, prior):
+        if isinstance(prior, Normal):
+            loc, scale = prior.location_and_scale(prior())
+            diagonal = tfd.MultivariateNormalDiag(loc, scale)
+            return self.from_parameters(parameters).kl_divergence(diagonal)
+        return super().kl_from(parameters, prior)
+
     def mean(self, context=None, training=None):
         return self(context, training=training)["loc"]
 

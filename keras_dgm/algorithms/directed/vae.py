@@ -81,9 +81,9 @@ class VAE(LatentVariableAlgorithm):
                 "'reparameterized'."
             )
         if self.estimator == "analytic_kl":
-            q = self.inference.distribution(ops.zeros((1, *self.generative.event_shape)))
+            parameters = self.inference(ops.zeros((1, *self.generative.event_shape)))
             try:
-                q.kl_divergence(self.generative.prior.distribution())
+                self.inference.kl_from(parameters, self.generative.prior)
             except NotImplementedError as error:
                 raise ValueError(
                     f"KL({type(self.inference).__name__} || "
@@ -113,8 +113,7 @@ class VAE(LatentVariableAlgorithm):
             log_prior = self.generative.log_prior(h, training=True)
             kl = log_q - log_prior
             if self.estimator == "analytic_kl":
-                q = self.inference.from_parameters(parameters)
-                kl = q.kl_divergence(self.generative.prior.distribution())
+                kl = self.inference.kl_from(parameters, self.generative.prior)
             elif self.estimator == "analytic_entropy":
                 kl = -self.inference.entropy_from(parameters) - log_prior
             loss = ops.mean(weight * kl) - ops.mean(log_likelihood)
