@@ -1,7 +1,10 @@
 """Deep generative models in Keras, the model and the algorithm that learns it kept apart."""
 
 from keras_dgm import backend, datasets, distributions, models, networks, plotting, presets
+from keras_dgm.algorithms.adversarial.acgan import ACGAN
+from keras_dgm.algorithms.adversarial.fgan import FGAN
 from keras_dgm.algorithms.adversarial.gan import GAN
+from keras_dgm.algorithms.adversarial.sngan import SNGAN
 from keras_dgm.algorithms.adversarial.wgan import WGAN
 from keras_dgm.algorithms.adversarial.wgan_gp import WGANGP
 from keras_dgm.algorithms.base import Algorithm
@@ -17,9 +20,12 @@ from keras_dgm.presets import from_preset
 __version__ = "0.1.0"
 
 __all__ = [
+    "ACGAN",
+    "FGAN",
     "GAN",
     "IWAE",
     "NVIL",
+    "SNGAN",
     "VAE",
     "VIMCO",
     "WGAN",

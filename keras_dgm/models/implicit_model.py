@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_dgm import backend
 from keras_dgm.distributions import Normal
-from keras_dgm.models.output_range import output_range
+from keras_dgm.models.outputs import output_range, output_shape
 
 
 @keras.saving.register_keras_serializable(package="keras_dgm")
@@ -59,7 +59,7 @@ class ImplicitModel(keras.layers.Layer):
         if not network.built:
             self._check_inputs()
             network.build(inputs)
-        self.event_shape = tuple(network.compute_output_shape(inputs)[1:])
+        self.event_shape = output_shape(network, inputs)[1:]
         self.value_range = _checked_range(value_range, network)
         self.built = True
 

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_dgm.models.output_range import output_range
+from keras_dgm.models.outputs import output_range, output_shape
 from keras_dgm.networks import MinibatchStddev
 
 
@@ -38,7 +38,7 @@ def build_critic(critic, event_shape, condition_shape=None, num_outputs=1, bound
         )
     if not critic.built:
         critic.build(shape)
-    got = tuple(critic.compute_output_shape(shape)[1:])
+    got = output_shape(critic, shape)[1:]
     if got != (num_outputs,) and not (num_outputs == 1 and got == ()):
         raise ValueError(
             f"The critic must give {num_outputs} number{'s' * (num_outputs > 1)} for each x, "

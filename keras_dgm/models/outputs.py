@@ -1,4 +1,4 @@
-"""What range a network's last activation confines its outputs to."""
+"""What a network gives: its shape, and the range that its last activation confines it to."""
 
 import keras
 import numpy as np
@@ -16,6 +16,22 @@ _RANGES = {
 }
 
 _SHAPES = (keras.layers.Flatten, keras.layers.Reshape)
+
+
+def output_shape(network, shape):
+    """Shape of what a network gives for inputs of a shape, the batch's axis None.
+
+    Args:
+        network: a built Keras layer, whether or not it implements `compute_output_shape`.
+        shape: `(None, ...)`, or a list of such; `(None,)` stands for integer labels.
+    """
+
+    def tensor(shape):
+        dtype = "int32" if len(shape) == 1 else "float32"
+        return keras.KerasTensor(tuple(shape), dtype=dtype)
+
+    inputs = [tensor(part) for part in shape] if isinstance(shape, list) else tensor(shape)
+    return tuple(network.compute_output_spec(inputs).shape)
 
 
 def output_range(network):
