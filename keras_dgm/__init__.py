@@ -8,7 +8,10 @@ from keras_dgm.algorithms.adversarial.sngan import SNGAN
 from keras_dgm.algorithms.adversarial.wgan import WGAN
 from keras_dgm.algorithms.adversarial.wgan_gp import WGANGP
 from keras_dgm.algorithms.base import Algorithm
+from keras_dgm.algorithms.directed.gumbel_softmax import GumbelSoftmax
 from keras_dgm.algorithms.directed.iwae import IWAE
+from keras_dgm.algorithms.directed.jsa import JSA
+from keras_dgm.algorithms.directed.muprop import MuProp
 from keras_dgm.algorithms.directed.nvil import NVIL
 from keras_dgm.algorithms.directed.reinforce import VariationalREINFORCE
 from keras_dgm.algorithms.directed.reweighted_wake_sleep import ReweightedWakeSleep
@@ -24,6 +27,7 @@ __all__ = [
     "FGAN",
     "GAN",
     "IWAE",
+    "JSA",
     "NVIL",
     "SNGAN",
     "VAE",
@@ -31,6 +35,8 @@ __all__ = [
     "WGAN",
     "WGANGP",
     "Algorithm",
+    "GumbelSoftmax",
+    "MuProp",
     "ReweightedWakeSleep",
     "VariationalREINFORCE",
     "WakeSleep",

@@ -6,8 +6,9 @@ no network.
 """
 
 from keras_dgm.datasets.dataset import Dataset, Split
+from keras_dgm.datasets.index import with_index
 from keras_dgm.datasets.load import list_datasets as list
 from keras_dgm.datasets.load import load
 from keras_dgm.datasets.toys import ToyDataset
 
-__all__ = ["Dataset", "Split", "ToyDataset", "list", "load"]
+__all__ = ["Dataset", "Split", "ToyDataset", "list", "load", "with_index"]

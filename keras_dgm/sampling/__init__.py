@@ -18,6 +18,10 @@ from keras_dgm.sampling.base import GradientField, Sampler, SamplingResult
 from keras_dgm.sampling.gibbs import BlockGibbs
 from keras_dgm.sampling.hmc import HMC
 from keras_dgm.sampling.langevin import MALA, Langevin
+from keras_dgm.sampling.metropolis_independence import (
+    MetropolisIndependence,
+    independence_walk,
+)
 from keras_dgm.sampling.parallel_tempering import ParallelTempering
 from keras_dgm.sampling.persistent import PersistentChains
 from keras_dgm.sampling.sghmc import SGHMC
@@ -32,11 +36,13 @@ __all__ = [
     "GeometricPath",
     "GradientField",
     "Langevin",
+    "MetropolisIndependence",
     "ParallelTempering",
     "PersistentChains",
     "Sampler",
     "SamplingResult",
     "annealed_importance_sampling",
     "annealed_log_weights",
+    "independence_walk",
     "simulate",
 ]

@@ -27,34 +27,34 @@ def independence_walk(start, proposed, seed):
         after move t: 0 is the first state, 1 + t' * num_tries + j is try j of move t'. A move
         that was refused holds the number of the one before. `accepted` is boolean.
     """
-    first, second = backend.split_seed(backend.as_seed(seed), 2)
-    num_moves, batch = proposed.shape[0], ops.shape(start)
+    choice_seed, accept_seed = backend.split_seed(backend.as_seed(seed), 2)
+    num_moves = proposed.shape[0]
     numbers = 1 + ops.arange(num_moves, dtype="int32")[:, None]
-    if len(proposed.shape) == 2:
-        others, total = ops.full(ops.shape(proposed), -float("inf"), dtype="float32"), proposed
-    else:
+    total = picked = proposed
+    others = None
+    if len(proposed.shape) == 3:
         num_tries = proposed.shape[1]
-        total = ops.logsumexp(proposed, axis=1)
-        gumbel = backend.gumbel(ops.shape(proposed), first)
+        gumbel = backend.gumbel(ops.shape(proposed), choice_seed)
         chosen = ops.cast(ops.argmax(proposed + gumbel, axis=1), "int32")
         is_chosen = ops.arange(num_tries, dtype="int32")[:, None] == chosen[:, None, :]
+        total = ops.logsumexp(proposed, axis=1)
+        picked = ops.take_along_axis(proposed, chosen[:, None, :], axis=1)[:, 0]
         others = ops.logsumexp(ops.where(is_chosen, -float("inf"), proposed), axis=1)
-        numbers = 1 + num_tries * ops.arange(num_moves, dtype="int32")[:, None] + chosen
-        picked = ops.sum(ops.where(is_chosen, proposed, 0.0), axis=1)
+        numbers = 1 + num_tries * (numbers - 1) + chosen
     numbers = ops.broadcast_to(numbers, ops.shape(total))
-    log_uniform = ops.log(backend.uniform((num_moves, *batch), second))
-    single = len(proposed.shape) == 2
+    log_uniform = ops.log(backend.uniform(ops.shape(total), accept_seed))
 
     def move(t, carry):
         held, number = carry
-        # With one try W - w_j is zero, and the rule is Metropolis'.
-        against = held if single else ops.logaddexp(others[t], held)
+        against = held
+        if others is not None:
+            against = ops.logsumexp(ops.stack([others[t], held]), axis=0)
         accept = log_uniform[t] < total[t] - against
-        weight = proposed[t] if single else picked[t]
+        held = ops.where(accept, picked[t], held)
         number = ops.where(accept, numbers[t], number)
-        return (ops.where(accept, weight, held), number), (number, accept)
+        return (held, number), (number, accept)
 
-    zeros = ops.zeros(batch, dtype="int32")
+    zeros = ops.zeros(ops.shape(start), dtype="int32")
     _, (visited, accepted) = backend.scan(move, (start, zeros), num_moves)
     return visited, accepted
 
