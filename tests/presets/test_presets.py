@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import keras
@@ -116,18 +117,29 @@ def test_without_weights(saved):
 def test_loads_in_a_new_process_on_the_other_backend(saved):
     model, folder = saved
     other = {"tensorflow": "jax", "jax": "tensorflow"}[keras.backend.backend()]
+    digits = Path(__file__).resolve().parents[2] / "zoo" / "vae_digits"
     code = (
         "import sys, numpy as np; from keras_dgm import presets\n"
-        "model = presets.from_preset(sys.argv[1])\n"
-        "print(repr(model.predict(np.ones((1, 3)), verbose=0).tolist()))\n"
+        "a, b = (presets.from_preset(path) for path in sys.argv[1:])\n"
+        "print(a.predict(np.ones((1, 3)), verbose=0).tolist())\n"
+        "print(np.asarray(b.reconstruct(np.ones((1, 8, 8, 1)))).shape)\n"
+        "print(np.asarray(b.inference.mean(np.ones((1, 8, 8, 1)))).tolist())\n"
     )
-    environment = {**os.environ, "KERAS_BACKEND": other}
     result = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], env=environment, capture_output=True, text=True
+        [sys.executable, "-c", code, str(folder), str(digits)],
+        env={**os.environ, "KERAS_BACKEND": other},
+        capture_output=True,
+        text=True,
     )
     assert result.returncode == 0, result.stderr
-    found = np.array(json.loads(result.stdout.splitlines()[-1]))
-    np.testing.assert_allclose(found, model.predict(np.ones((1, 3)), verbose=0), rtol=1e-5)
+    first, shape, second = result.stdout.splitlines()[-3:]
+    expected = model.predict(np.ones((1, 3)), verbose=0)
+    np.testing.assert_allclose(np.array(json.loads(first)), expected, rtol=1e-5)
+    assert shape == "(1, 8, 8, 1)"
+    mean = presets.from_preset(digits).inference.mean(np.ones((1, 8, 8, 1)))
+    np.testing.assert_allclose(
+        np.array(json.loads(second)), keras.ops.convert_to_numpy(mean), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_a_users_class_only_when_its_module_is_trusted(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_dgm import presets
-from keras_dgm.presets import cards, integrity, records, registry, zoo
+from keras_dgm.presets import cards, integrity, recipes, records, registry, zoo
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -125,6 +125,29 @@ def test_own_zoo_is_whole_and_small(own):
     assert not any(faults.values()), faults
     size = sum(path.stat().st_size for path in own.glob("*/model.weights.h5"))
     assert size < 60e6
+
+
+@pytest.mark.parametrize(
+    "name", [path.parent.name for path in REPOSITORY.glob("zoo/*/config.json")]
+)
+def test_own_presets_load_and_sample(own, name):
+    model = presets.from_preset(name, local_files_only=True)
+    samples = model.sample(4, seed=0)
+    assert len(samples) == 4 and np.isfinite(samples).all()
+    metadata = integrity.read_json(own / name / integrity.METADATA)
+    assert type(model).__name__ == metadata["class"]
+
+
+def test_a_card_is_what_evaluation_gives_today(own):
+    """On either backend; the draws differ, so a tenth of the standard error is allowed."""
+    card = integrity.read_json(own / "vae_digits" / integrity.METRICS)["figures"]["log_likelihood"]
+    figures = recipes.load_recipe("vae_digits").evaluate(presets.from_preset("vae_digits"))
+    found = figures["log_likelihood"]
+    assert found["count"] == card["count"]
+    assert abs(found["value"] - card["value"]) < 0.1 * card["standard_error"]
+    untrained = presets.from_preset("vae_digits", load_weights=False)
+    worse = recipes.load_recipe("vae_digits").evaluate(untrained, num_samples=10)
+    assert worse["log_likelihood"]["value"] < card["value"] - 10
 
 
 def test_own_index_and_cards_are_up_to_date(own):
