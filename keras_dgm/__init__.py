@@ -1,6 +1,15 @@
 """Deep generative models in Keras, the model and the algorithm that learns it kept apart."""
 
-from keras_dgm import backend, datasets, distributions, models, networks, plotting, presets
+from keras_dgm import (
+    backend,
+    datasets,
+    distributions,
+    models,
+    networks,
+    plotting,
+    presets,
+    sampling,
+)
 from keras_dgm.algorithms.adversarial.acgan import ACGAN
 from keras_dgm.algorithms.adversarial.fgan import FGAN
 from keras_dgm.algorithms.adversarial.gan import GAN
@@ -18,6 +27,10 @@ from keras_dgm.algorithms.directed.reweighted_wake_sleep import ReweightedWakeSl
 from keras_dgm.algorithms.directed.vae import VAE
 from keras_dgm.algorithms.directed.vimco import VIMCO
 from keras_dgm.algorithms.directed.wake_sleep import WakeSleep
+from keras_dgm.algorithms.undirected.contrastive_divergence import ContrastiveDivergence
+from keras_dgm.algorithms.undirected.stochastic_maximum_likelihood import (
+    StochasticMaximumLikelihood,
+)
 from keras_dgm.presets import from_preset
 
 __version__ = "0.1.0"
@@ -35,9 +48,11 @@ __all__ = [
     "WGAN",
     "WGANGP",
     "Algorithm",
+    "ContrastiveDivergence",
     "GumbelSoftmax",
     "MuProp",
     "ReweightedWakeSleep",
+    "StochasticMaximumLikelihood",
     "VariationalREINFORCE",
     "WakeSleep",
     "backend",
@@ -48,4 +63,5 @@ __all__ = [
     "networks",
     "plotting",
     "presets",
+    "sampling",
 ]

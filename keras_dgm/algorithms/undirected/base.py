@@ -9,9 +9,10 @@ from keras import ops, tree
 from keras_dgm import backend
 from keras_dgm.algorithms import checks
 from keras_dgm.algorithms.base import Algorithm
+from keras_dgm.algorithms.undirected.likelihood import AnnealedLikelihood
 
 
-class RandomFieldAlgorithm(Algorithm):
+class RandomFieldAlgorithm(AnnealedLikelihood, Algorithm):
     """A rule that learns p(x) = exp u(x) / Z from data and from samples of (nearly) p.
 
     The gradient of log p(x~) is grad u(x~) - E_p[grad u(x)] (Ou 2019, Eq. 39); the rules differ in
@@ -43,6 +44,7 @@ class RandomFieldAlgorithm(Algorithm):
             raise ValueError(f"`potential_penalty` is 0 or more; received {potential_penalty!r}.")
         self.field = field
         self.potential_penalty = float(potential_penalty)
+        self.evaluation_terms = (*self.evaluation_terms, *getattr(field, "evaluation_terms", ()))
 
     def player_variables(self, player):
         """The field's weights; a subclass with more players says what they move."""
@@ -111,10 +113,16 @@ class RandomFieldAlgorithm(Algorithm):
     # Data ---------------------------------------------------------------------------------------
 
     def check_data(self, x):
-        """Shape, finiteness and the field's support."""
+        """Shape, finiteness and the field's support (that of what a transform makes of x)."""
         checks.event("x", x, self.field.event_shape)
         checks.finite("x", x)
-        self.field.check_value(x)
+        if self.transform is None:
+            self.field.check_value(x)
+        elif self.transform is checks.dynamic_binarization and (x.min() < 0 or x.max() > 1):
+            raise ValueError(
+                "Dynamic binarisation draws from probabilities in [0, 1]; x ranges over "
+                f"[{float(x.min()):g}, {float(x.max()):g}]. Divide pixels in [0, 255] by 255."
+            )
 
     def check_labels(self, y):
         """Labels in 0 .. num_classes - 1, for a field that has them."""
@@ -175,7 +183,9 @@ class RandomFieldAlgorithm(Algorithm):
 
     def _checked(self, x):
         x = np.asarray(x) if not hasattr(x, "dtype") else ops.convert_to_numpy(x)
-        self.check_data(x)
+        checks.event("x", x, self.field.event_shape)
+        checks.finite("x", x)
+        self.field.check_value(x)
         return x.astype("float32")
 
     # Files --------------------------------------------------------------------------------------
