@@ -1,6 +1,7 @@
 """Spectral normalisation as a reparametrisation of the kernel."""
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from keras_dgm.networks.checks import check_positive
@@ -58,7 +59,7 @@ class SpectralNormalization(ReparametrizedLayer):
 
     In training, each call makes `power_iterations` steps from the stored u and stores the result;
     v follows from u and is not stored. At inference u is left alone, so equal inputs give equal
-    outputs. u starts from a random vector after 15 steps, so an untrained network is normalised as
+    outputs. u starts at a fixed vector after 15 steps, so an untrained network is normalised as
     well. sigma is computed in the dtype of the variables (float32 under mixed precision).
 
     The matrix of a convolution is (height * width * channels in, channels out), the paper's
@@ -93,11 +94,17 @@ class SpectralNormalization(ReparametrizedLayer):
         )
 
     def _initial_u(self, shape, dtype=None):
-        kernel = ops.cast(kernel_variable(self.layer), dtype)
-        u = keras.initializers.RandomNormal(stddev=1.0)(shape, dtype=dtype)
-        return power_iteration(kernel_matrix(self.layer, kernel), u / _norm(u), _STEPS_AT_CREATION)[
-            0
-        ]
+        # In NumPy, because JAX would compile every operation for every layer's shape. The kernel is
+        # random, so the first vector need not be.
+        matrix = kernel_matrix(self.layer, ops.convert_to_tensor(kernel_variable(self.layer)))
+        matrix = ops.convert_to_numpy(matrix).astype("float64")
+        u = np.random.default_rng(0).normal(size=shape)
+        u = u / np.linalg.norm(u)
+        for _ in range(_STEPS_AT_CREATION):
+            image = matrix @ (u @ matrix)
+            norm = np.linalg.norm(image)
+            u = image / norm if norm > _TINY else u
+        return ops.convert_to_tensor(u, dtype=dtype)
 
     def effective_kernel(self, training=False):
         """W / sigma(W); with `training=True` u takes its steps and is stored."""

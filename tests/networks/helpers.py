@@ -5,7 +5,7 @@ import numpy as np
 
 
 def as_array(x):
-    return np.asarray(keras.ops.convert_to_numpy(x), dtype="float64")
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(x)), dtype="float64")
 
 
 def _jit(fn):
@@ -147,3 +147,30 @@ def check_round_trip(network, inputs, folder):
     np.testing.assert_allclose(compiled_call(loaded, inputs), expected, rtol=1e-6, atol=1e-6)
     copy = type(network).from_config(network.get_config())
     assert copy.get_config() == network.get_config()
+
+
+def gradient_penalty(layer, inputs):
+    """The function of the weights' values that a gradient penalty is, and those values."""
+    trainable, non_trainable = _state(layer)
+    inputs = keras.ops.convert_to_tensor(inputs)
+
+    def total(x, values):
+        return keras.ops.sum(_stateless(layer, values, non_trainable, x, training=False)[0])
+
+    def penalty(values):
+        if keras.backend.backend() == "jax":
+            import jax
+
+            gradient = jax.grad(total)(inputs, values)
+        else:
+            import tensorflow as tf
+
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                value = total(inputs, values)
+            gradient = tape.gradient(value, inputs)
+        axes = tuple(range(1, len(inputs.shape)))
+        norm = keras.ops.sqrt(keras.ops.sum(keras.ops.square(gradient), axis=axes))
+        return keras.ops.mean(keras.ops.square(norm - 1))
+
+    return penalty, trainable
