@@ -65,9 +65,9 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
             serializable function of (x, seed).
     """
 
-    players = ("joint",)
-    terms = ()
-    evaluation_terms = None
+    players: tuple[str, ...] = ("joint",)
+    terms: tuple[str, ...] = ()
+    evaluation_terms: tuple[str, ...] | None = None
     needs_index = False
 
     def __init__(self, seed=None, updates="alternating", transform=None, name=None, **kwargs):
