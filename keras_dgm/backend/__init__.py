@@ -20,7 +20,7 @@ _NAME = keras.backend.backend()
 if _NAME == "tensorflow":
     from keras_dgm.backend import tensorflow as _implementation
 elif _NAME == "jax":
-    from keras_dgm.backend import jax as _implementation
+    from keras_dgm.backend import jax as _implementation  # type: ignore[no-redef]
 else:
     raise ValueError(
         f"keras_dgm runs on TensorFlow and JAX; the Keras backend of this process is {_NAME!r}. "

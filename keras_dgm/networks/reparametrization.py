@@ -76,7 +76,7 @@ class ReparametrizedLayer(layers.Wrapper):
             refused, because what they compute is not known here.
     """
 
-    supported = (layers.Dense, *CONVOLUTIONS, *TRANSPOSED_CONVOLUTIONS)
+    supported: tuple[type, ...] = (layers.Dense, *CONVOLUTIONS, *TRANSPOSED_CONVOLUTIONS)
 
     def __init__(self, layer, **kwargs):
         if type(layer) not in self.supported:

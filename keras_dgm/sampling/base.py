@@ -31,7 +31,7 @@ class Sampler:
     """
 
     is_exact = False
-    statistics = ("acceptance", "step_norm")
+    statistics: tuple[str, ...] = ("acceptance", "step_norm")
 
     def __init__(self, num_steps=1):
         self.num_steps = check_count("num_steps", num_steps)

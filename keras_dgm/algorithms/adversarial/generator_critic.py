@@ -40,7 +40,7 @@ class GeneratorCriticAlgorithm(AdversarialAlgorithm):
             penalty on the gradient at each row, for a critic in which rows see each other.
     """
 
-    terms = OWN_TERMS
+    terms: tuple[str, ...] = OWN_TERMS
     num_outputs = 1
     critic_takes_condition = True
 
