@@ -28,9 +28,9 @@ class RandomFieldAlgorithm(AnnealedLikelihood, Algorithm):
         others: see `Algorithm`.
     """
 
-    players = ("field",)
-    terms = ("loss", "potential_difference", "chain_norm", "acceptance")
-    evaluation_terms = ("potential",)
+    players: tuple[str, ...] = ("field",)
+    terms: tuple[str, ...] = ("loss", "potential_difference", "chain_norm", "acceptance")
+    evaluation_terms: tuple[str, ...] = ("potential",)
 
     def __init__(self, field, potential_penalty=0.0, **kwargs):
         super().__init__(**kwargs)
