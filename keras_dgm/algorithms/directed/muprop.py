@@ -1,5 +1,7 @@
 """The score-function gradient with a first-order control variate."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -84,14 +86,13 @@ class MuProp(LatentVariableAlgorithm):
             value = ops.stop_gradient(log_likelihood + log_prior - log_q)
             shape = self.generative.event_shape
             baseline = baselines.baseline_value(self.baseline, x, shape, training=True)
-            surrogate, baseline_loss = ops.mean(log_likelihood + log_prior), 0.0
-            for layer, mean, slope in zip(layers, means, slopes):
-                linear = _inner(slope, layer.value - mean)
+            linear_terms = self.linear_terms(slopes, [v - mean for v, mean in zip(values, means)])
+            surrogate = ops.mean(log_likelihood + log_prior) + self.compensation(slopes, layers)
+            baseline_loss = 0.0
+            for layer, linear in zip(layers, linear_terms):
                 residual = value - value_at_mean - linear - baseline
                 baseline_loss = baseline_loss + ops.mean(residual * residual)
-                conditional_mean = mean_from(layer.part, layer.parameters)
                 surrogate = surrogate + ops.mean(ops.stop_gradient(residual) * layer.log_prob)
-                surrogate = surrogate + ops.mean(_inner(slope, conditional_mean))
             reconstruction, kl = -ops.mean(log_likelihood), ops.mean(log_q - log_prior)
             terms = {
                 "loss": reconstruction + kl,
@@ -112,8 +113,8 @@ class MuProp(LatentVariableAlgorithm):
         """
         parts = inference_parts(self.inference)
 
-        def value_of(offsets):
-            """f and mu, with each layer's mean moved by an offset."""
+        def columns(offsets):
+            """f and mu side by side, with each layer's mean moved by an offset."""
             means, log_q, context = [], 0.0, x
             for part, offset in zip(parts, offsets):
                 parameters = part(context, training=True)
@@ -122,15 +123,32 @@ class MuProp(LatentVariableAlgorithm):
                 log_q = log_q + part.log_prob_from(parameters, context)
             log_p = self.generative.log_likelihood(x, means[0], training=True)
             log_p = log_p + sum(prior_log_probs(self.generative, means, training=True))
-            return log_p - log_q, means
+            # Only f is differentiated; the means ride along, so that one pass gives both.
+            flat = [ops.stop_gradient(ops.reshape(mean, (rows, -1))) for mean in means]
+            return ops.concatenate([(log_p - log_q)[:, None], *flat], axis=1)
 
         rows = ops.shape(x)[0]
         zeros = [ops.zeros((rows, *part.event_shape)) for part in parts]
         with backend.frozen(self.trainable_variables):
-            value, slopes = backend.value_and_input_grad(lambda o: value_of(o)[0], zeros)
-            means = value_of(zeros)[1]
-        stop = ops.stop_gradient
-        return [stop(mean) for mean in means], stop(value), [stop(slope) for slope in slopes]
+            values, slopes = backend.value_and_input_grad(columns, zeros)
+        value, values = ops.stop_gradient(values[:, 0]), values[:, 1:]
+        means = []
+        for part in parts:
+            size = math.prod(part.event_shape)
+            mean, values = values[:, :size], values[:, size:]
+            means.append(ops.stop_gradient(ops.reshape(mean, (rows, *part.event_shape))))
+        return means, value, [ops.stop_gradient(slope) for slope in slopes]
+
+    def linear_terms(self, slopes, differences):
+        """<g_l, h_l - mu_l> for each layer, a list of (num_samples, batch)."""
+        return [_inner(slope, difference) for slope, difference in zip(slopes, differences)]
+
+    def compensation(self, slopes, layers):
+        """Mean over the batch of sum_l <g_l, E[h_l | h_{l-1}]>, with the mean's gradient."""
+        return sum(
+            ops.mean(_inner(slope, mean_from(layer.part, layer.parameters)))
+            for slope, layer in zip(slopes, layers)
+        )
 
     def get_config(self):
         return {
