@@ -1,5 +1,7 @@
 """Generative adversarial networks."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -76,6 +78,6 @@ class GAN(DensityRatio, GeneratorCriticAlgorithm):
 
 def capped_exp(values, cap):
     """exp below `cap`, its tangent there above: increasing, with a gradient everywhere."""
-    below = ops.exp(ops.minimum(values, cap))
-    above = ops.exp(ops.convert_to_tensor(cap, values.dtype)) * (1.0 + values - cap)
-    return ops.where(values > cap, above, below)
+    above = values > cap
+    tangent = math.exp(cap) * (1.0 + values - cap)
+    return ops.where(above, tangent, ops.exp(ops.where(above, cap, values)))

@@ -62,7 +62,7 @@ class Quadratic(keras.layers.Layer):
         )
 
     def call(self, x):
-        a, b, c = ops.unstack(self.coefficients, 3)
+        a, b, c = ops.unstack(ops.convert_to_tensor(self.coefficients), 3)
         return a + b * x + c * x * x
 
     def compute_output_shape(self, input_shape):
