@@ -28,6 +28,7 @@ from keras_dgm.algorithms.directed.vae import VAE
 from keras_dgm.algorithms.directed.vimco import VIMCO
 from keras_dgm.algorithms.directed.wake_sleep import WakeSleep
 from keras_dgm.algorithms.undirected.contrastive_divergence import ContrastiveDivergence
+from keras_dgm.algorithms.undirected.nce import NCE, DynamicNCE
 from keras_dgm.algorithms.undirected.stochastic_maximum_likelihood import (
     StochasticMaximumLikelihood,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "GAN",
     "IWAE",
     "JSA",
+    "NCE",
     "NVIL",
     "SNGAN",
     "VAE",
@@ -49,6 +51,7 @@ __all__ = [
     "WGANGP",
     "Algorithm",
     "ContrastiveDivergence",
+    "DynamicNCE",
     "GumbelSoftmax",
     "MuProp",
     "ReweightedWakeSleep",

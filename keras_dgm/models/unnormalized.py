@@ -13,9 +13,9 @@ class UnnormalizedModel(keras.layers.Layer):
     One sign through the whole library: p is proportional to exp(+u), and the energy is -u.
 
     Such a model may be the prior of a `LatentVariableModel`. Its `log_prob` subtracts
-    `log_partition`, a weight that no learning rule moves: 0 until somebody who has estimated
-    log Z assigns it (`model.log_partition.assign(value)`), so by default log_prob is the
-    potential, and bounds computed with it are known up to log Z.
+    `log_partition`, a weight that no learning rule but noise-contrastive estimation moves: 0
+    until somebody who has estimated log Z assigns it (`model.log_partition.assign(value)`), so by
+    default log_prob is the potential, and bounds computed with it are known up to log Z.
 
     Args:
         event_shape: shape of one x.
@@ -112,6 +112,13 @@ class UnnormalizedModel(keras.layers.Layer):
         state = self.initial_state(count, first)
         result = sampler.sample(self, state, second, num_steps=num_steps)
         return ops.reshape(self.visible(result.state), (*shape, *self.event_shape))
+
+    def sample_and_log_prob(
+        self, context=None, sample_shape=(), seed=None, training=None, stop_gradient=False
+    ):
+        """`sample` and `log_prob` of what it drew, which is a constant."""
+        value = ops.stop_gradient(self.sample(context, sample_shape, seed, training))
+        return value, self.log_prob(value, training=training)
 
     def distribution(self, context=None, training=None):
         """There is none with a normalised density: raises a ValueError that says so."""

@@ -43,8 +43,9 @@ class Langevin(Sampler):
         gradient_coefficient: c, s/2 by default.
         noise_scale: sigma, sqrt(s) by default. Given with `gradient_coefficient`, `step_size`
             has no effect.
-        clip_gradient: largest norm of a row's gradient (over all parts), or None. The chain then
-            no longer tends to p where the gradient is clipped; `clipped` says how often it is.
+        clip_gradient: largest norm of a row's gradient over all parts, a tuple with one for each
+            part, or None. The chain then no longer tends to p where the gradient is clipped;
+            `clipped` says how often it is.
 
     Raises:
         ValueError: a step size or noise scale that is not positive.
@@ -174,10 +175,22 @@ class MALA(Sampler):
 
 
 def clip_rows(gradient, largest):
-    """`(gradient, norms before, share clipped)`: rows longer than `largest` shortened to it."""
+    """`(gradient, norms before, share clipped)`: rows longer than `largest` shortened to it.
+
+    With a tuple each part is shortened by itself; a row counts as clipped if a part of it was.
+    """
     norm = row_norm(gradient)
     if largest is None:
         return gradient, norm, ops.zeros((), "float32")
+    if isinstance(largest, tuple):
+        limits = tree.flatten(per_part(largest, gradient))
+        parts, long = [], norm < 0.0
+        for part, limit in zip(tree.flatten(gradient), limits):
+            length = row_norm(part)
+            long = ops.logical_or(long, length > limit)
+            parts.append(row_scale(ops.minimum(limit / ops.maximum(length, 1e-30), 1.0), part))
+        share = ops.mean(ops.cast(long, "float32"))
+        return tree.pack_sequence_as(gradient, parts), norm, share
     long = norm > largest
     factor = ops.where(long, largest / ops.maximum(norm, 1e-30), 1.0)
     return row_scale(factor, gradient), norm, ops.mean(ops.cast(long, "float32"))
