@@ -4,6 +4,7 @@ from keras_dgm import (
     backend,
     datasets,
     distributions,
+    evaluation,
     models,
     networks,
     plotting,
@@ -27,7 +28,20 @@ from keras_dgm.algorithms.directed.reweighted_wake_sleep import ReweightedWakeSl
 from keras_dgm.algorithms.directed.vae import VAE
 from keras_dgm.algorithms.directed.vimco import VIMCO
 from keras_dgm.algorithms.directed.wake_sleep import WakeSleep
+from keras_dgm.algorithms.schedules import RobbinsMonro
+from keras_dgm.algorithms.symmetric.bigan import ALI, BiGAN
+from keras_dgm.algorithms.symmetric.extended_helmholtz_machine import (
+    EHM,
+    ExtendedHelmholtzMachine,
+)
+from keras_dgm.algorithms.symmetric.symmetric_vae import SymmetricVAE
+from keras_dgm.algorithms.symmetric.wae import WAE
 from keras_dgm.algorithms.undirected.contrastive_divergence import ContrastiveDivergence
+from keras_dgm.algorithms.undirected.cooperative_training import CooperativeTraining
+from keras_dgm.algorithms.undirected.denoising_autoencoder import DenoisingAutoencoder
+from keras_dgm.algorithms.undirected.exclusive_nrf import ExclusiveNRF
+from keras_dgm.algorithms.undirected.gsn import GSN
+from keras_dgm.algorithms.undirected.inclusive_nrf import InclusiveNRF
 from keras_dgm.algorithms.undirected.nce import NCE, DynamicNCE
 from keras_dgm.algorithms.undirected.stochastic_maximum_likelihood import (
     StochasticMaximumLikelihood,
@@ -38,8 +52,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ACGAN",
+    "ALI",
+    "EHM",
     "FGAN",
     "GAN",
+    "GSN",
     "IWAE",
     "JSA",
     "NCE",
@@ -47,20 +64,30 @@ __all__ = [
     "SNGAN",
     "VAE",
     "VIMCO",
+    "WAE",
     "WGAN",
     "WGANGP",
     "Algorithm",
+    "BiGAN",
     "ContrastiveDivergence",
+    "CooperativeTraining",
+    "DenoisingAutoencoder",
     "DynamicNCE",
+    "ExclusiveNRF",
+    "ExtendedHelmholtzMachine",
     "GumbelSoftmax",
+    "InclusiveNRF",
     "MuProp",
     "ReweightedWakeSleep",
+    "RobbinsMonro",
     "StochasticMaximumLikelihood",
+    "SymmetricVAE",
     "VariationalREINFORCE",
     "WakeSleep",
     "backend",
     "datasets",
     "distributions",
+    "evaluation",
     "from_preset",
     "models",
     "networks",
