@@ -139,6 +139,8 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
         self._chosen_steps_per_execution = self.steps_per_execution
 
     def get_compile_config(self):
+        if not self.compiled:
+            return None
         return {
             "optimizer": keras.saving.serialize_keras_object(self.optimizer),
             "steps_per_execution": self._chosen_steps_per_execution,
