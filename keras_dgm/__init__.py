@@ -43,9 +43,11 @@ from keras_dgm.algorithms.undirected.exclusive_nrf import ExclusiveNRF
 from keras_dgm.algorithms.undirected.gsn import GSN
 from keras_dgm.algorithms.undirected.inclusive_nrf import InclusiveNRF
 from keras_dgm.algorithms.undirected.nce import NCE, DynamicNCE
+from keras_dgm.algorithms.undirected.pretraining import pretrain
 from keras_dgm.algorithms.undirected.stochastic_maximum_likelihood import (
     StochasticMaximumLikelihood,
 )
+from keras_dgm.algorithms.undirected.up_down import UpDown
 from keras_dgm.presets import from_preset
 
 __version__ = "0.1.0"
@@ -82,6 +84,7 @@ __all__ = [
     "RobbinsMonro",
     "StochasticMaximumLikelihood",
     "SymmetricVAE",
+    "UpDown",
     "VariationalREINFORCE",
     "WakeSleep",
     "backend",
@@ -93,5 +96,6 @@ __all__ = [
     "networks",
     "plotting",
     "presets",
+    "pretrain",
     "sampling",
 ]

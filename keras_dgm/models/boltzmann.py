@@ -64,6 +64,14 @@ class BoltzmannMachine(UnnormalizedModel):
         """Number of layers of odd number."""
         return len(self.sizes) // 2
 
+    def kernel_of(self, layer):
+        """The weights between a layer and the one above, a tensor."""
+        return ops.convert_to_tensor(self.kernels[layer])
+
+    def bias_of(self, layer):
+        """The biases of a layer, a tensor."""
+        return ops.convert_to_tensor(self.biases[layer])
+
     # Layers and states --------------------------------------------------------------------------
 
     def flat(self, v):
@@ -102,16 +110,15 @@ class BoltzmannMachine(UnnormalizedModel):
 
     def _input(self, layer, others, with_bias):
         """The sum over the neighbours of a layer; `others` lists the layers of other parity."""
-        total = ops.convert_to_tensor(self.biases[layer]) if with_bias else 0.0
+        total = self.bias_of(layer) if with_bias else 0.0
         below, above = (layer - 1) // 2, (layer + 1) // 2
         if layer > 0:
             value = others[below]
             if layer == 1 and self.is_gaussian:
                 value = value / self.scale**2
-            total = total + ops.matmul(value, self.kernels[layer - 1])
+            total = total + ops.matmul(value, self.kernel_of(layer - 1))
         if layer + 1 < len(self.sizes):
-            kernel = ops.convert_to_tensor(self.kernels[layer])
-            total = total + ops.matmul(others[above], ops.transpose(kernel))
+            total = total + ops.matmul(others[above], ops.transpose(self.kernel_of(layer)))
         return total
 
     # Chains -------------------------------------------------------------------------------------
@@ -134,7 +141,7 @@ class BoltzmannMachine(UnnormalizedModel):
         even = []
         for layer in range(0, len(self.sizes), 2):
             shape = (num_samples, self.sizes[layer])
-            bias = ops.convert_to_tensor(self.biases[layer])
+            bias = self.bias_of(layer)
             if layer == 0 and self.is_gaussian:
                 even.append(bias + self.scale * backend.normal(shape, seeds[layer]))
             else:
@@ -153,7 +160,8 @@ class BoltzmannMachine(UnnormalizedModel):
             data: array (n, *event) whose mean the base's visibles have (Salakhutdinov & Murray
                 2008), or None for the machine's own bias.
         """
-        biases = [ops.convert_to_numpy(bias) for bias in self.biases[::2]]
+        even = range(0, len(self.sizes), 2)
+        biases = [ops.convert_to_numpy(self.bias_of(layer)) for layer in even]
         if data is not None:
             biases[0] = self._bias_of(data)
         return MachinePath(self, biases)

@@ -77,10 +77,10 @@ def _split(machine, side, rows):
 
 def _inputs(machine, side, known):
     """Logits (means of Gaussian visibles) of the layers of the other side."""
-    kernels = [ops.convert_to_numpy(k).astype("float64") for k in machine.kernels]
+    kernels = [_float64(machine.kernel_of(i)) for i in range(len(machine.sizes) - 1)]
     inputs = []
     for layer in range(1 - side, len(machine.sizes), 2):
-        total = ops.convert_to_numpy(machine.biases[layer]).astype("float64")
+        total = _float64(machine.bias_of(layer))
         if layer > 0:
             total = total + known[(layer - 1 - side) // 2] @ kernels[layer - 1]
         if layer + 1 < len(machine.sizes):
@@ -94,17 +94,21 @@ def _side_potential(machine, side, rows):
     known = _split(machine, side, rows)
     total = np.zeros(len(rows))
     for value, layer in zip(known, range(side, len(machine.sizes), 2)):
-        total += value @ ops.convert_to_numpy(machine.biases[layer]).astype("float64")
+        total += value @ _float64(machine.bias_of(layer))
     for number, value in enumerate(_inputs(machine, side, known)):
         if side == 1 and number == 0 and machine.is_gaussian:
             # The integral of exp(-|v - b|^2 / 2 s^2 + v (value - b) / s^2).
-            bias = ops.convert_to_numpy(machine.biases[0]).astype("float64")
+            bias = _float64(machine.bias_of(0))
             variance = machine.scale**2
             total += np.sum(value**2 - bias**2, axis=1) / (2.0 * variance)
             total += 0.5 * machine.sizes[0] * np.log(2.0 * np.pi * variance)
         else:
             total += np.sum(np.logaddexp(0.0, value), axis=1)
     return total
+
+
+def _float64(tensor):
+    return ops.convert_to_numpy(tensor).astype("float64")
 
 
 def _sigmoid(x):

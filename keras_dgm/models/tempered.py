@@ -33,7 +33,7 @@ class TemperedMachine:
 
     def even_bias(self, number):
         """The bias of even layer `number` on the way from the base to the machine."""
-        bias = ops.convert_to_tensor(self.machine.biases[2 * number])
+        bias = self.machine.bias_of(2 * number)
         if self.base_biases is None:
             return bias
         return (1.0 - self.beta) * self.base_biases[number] + self.beta * bias
