@@ -103,7 +103,7 @@ class GumbelSoftmax(LatentVariableAlgorithm):
         def loss_fn():
             points, values, log_q = self.relaxed_draw(x, temperature, seed)
             log_likelihood = self.generative.log_likelihood(x, values[0], training=True)
-            log_prior = self._log_prior(points, values, prior_temperature)
+            log_prior = self.log_prior(points, values, prior_temperature)
             reconstruction, kl = -ops.mean(log_likelihood), ops.mean(log_q - log_prior)
             loss = reconstruction + kl
             terms = {"loss": loss, "reconstruction": reconstruction, "kl": kl}
@@ -130,7 +130,8 @@ class GumbelSoftmax(LatentVariableAlgorithm):
             context, sample_shape = value, ()
         return points, values, total
 
-    def _log_prior(self, points, values, temperature):
+    def log_prior(self, points, values, temperature):
+        """The sum of log p over the layers at relaxed draws, (num_samples, batch)."""
         prior = self.generative.prior
         downward = prior.parts if isinstance(prior, Chain) else [prior]
         total, context = 0.0, None
