@@ -8,6 +8,7 @@ from keras import ops, tree
 from keras_dgm import backend
 from keras_dgm.algorithms import checks
 from keras_dgm.algorithms.adversarial import penalties as penalty_functions
+from keras_dgm.algorithms.adversarial import svrg
 from keras_dgm.algorithms.adversarial.moving_average import MovingAverage
 from keras_dgm.algorithms.base import Algorithm
 
@@ -42,10 +43,11 @@ class AdversarialAlgorithm(Algorithm):
             `sample` uses it.
         instance_noise: standard deviation of normal noise added to whatever critics are shown, a
             number or a `keras.optimizers.schedules.LearningRateSchedule` of the generator's moves.
+        variance_reduction: `"svrg"`, an `adversarial.svrg.SVRG`, or None.
         others: see `Algorithm`.
     """
 
-    players = ("critic", "generator")
+    players: tuple[str, ...] = ("critic", "generator")
     critics = ("critic",)
     averaged_player = "generator"
 
@@ -57,6 +59,7 @@ class AdversarialAlgorithm(Algorithm):
         weight_clip=None,
         ema_decay=None,
         instance_noise=0.0,
+        variance_reduction=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -76,13 +79,16 @@ class AdversarialAlgorithm(Algorithm):
         self.weight_clip = None if weight_clip is None else float(weight_clip)
         self.ema_decay = ema_decay
         self.instance_noise = _noise_schedule(instance_noise)
+        self.variance_reduction = svrg.resolve(variance_reduction)
         self.average = None
 
     def finish(self):
-        """See `Algorithm`; starts the moving average too."""
+        """See `Algorithm`; starts the moving average and the variance reduction too."""
         if self.ema_decay is not None:
             variables = self.player_variables(self.averaged_player)
             self.average = MovingAverage(self, variables, self.ema_decay)
+        if self.variance_reduction is not None:
+            self.variance_reduction.attach(self)
         super().finish()
 
     # A step ---------------------------------------------------------------------------------------
@@ -101,18 +107,23 @@ class AdversarialAlgorithm(Algorithm):
             for turn in turns[:-1]:
                 for player in self.order:
                     if player in self.critics:
-                        self.move(player, *turn)
+                        self._turn(player, *turn)
             turns = turns[-1:]
         terms = {}
         with self.moving_together():
             for player in self.order:
                 if player in self.critics:
                     for turn in turns:
-                        terms.update(self.move(player, *turn))
+                        terms.update(self._turn(player, *turn))
                 else:
                     seed = seeds[-2] if together else seeds[-1]
-                    terms.update(self.move(player, parts[-1], seed))
+                    terms.update(self._turn(player, parts[-1], seed))
         return self.log(terms)
+
+    def _turn(self, player, data, seed):
+        if self.variance_reduction is None:
+            return self.move(player, data, seed)
+        return self.variance_reduction.turn(self, player, data, seed)
 
     def parts(self, data):
         """The batch divided into one for each move of a critic, of equally many rows."""
@@ -138,7 +149,15 @@ class AdversarialAlgorithm(Algorithm):
         if checks.is_array(x):
             batch_size = int(batch_size or 32)
             kwargs.setdefault("validation_batch_size", batch_size)
-            batch_size *= self.critic_steps
+            rows, batch_size = batch_size, batch_size * self.critic_steps
+        else:
+            rows = None
+        if self.variance_reduction is not None:
+            share = kwargs.pop("validation_split", 0.0)
+            if share and kwargs.get("validation_data") is None:
+                (x, y), kwargs["validation_data"] = checks.split(x, y, share)
+            snapshots = self.variance_reduction.callback(x, y, rows)
+            kwargs["callbacks"] = [snapshots, *_as_list(kwargs.get("callbacks"))]
         return super().fit(x, y, batch_size=batch_size, **kwargs)
 
     def after_update(self, player):
@@ -213,12 +232,17 @@ class AdversarialAlgorithm(Algorithm):
             "instance_noise": keras.saving.serialize_keras_object(noise)
             if callable(noise)
             else noise,
+            "variance_reduction": keras.saving.serialize_keras_object(self.variance_reduction),
         }
 
     @classmethod
     def from_config(cls, config):
         """An algorithm from its arguments, each deserialised where it is an object."""
         return cls(**{key: _deserialized(value) for key, value in config.items()})
+
+
+def _as_list(value):
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def seed_of(seed):
