@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_dgm import backend
+from keras_dgm.evaluation.log_likelihood import log_likelihood
 
 
 def log_likelihood_figure(
@@ -22,34 +22,20 @@ def log_likelihood_figure(
     seed: int = 0,
     verbose: int = 0,
 ) -> dict[str, Any]:
-    """The mean held-out log-likelihood and its standard error over data points.
+    """The mean held-out log-likelihood and its standard error, as metrics.json holds a figure.
 
-    Args:
-        model: has `log_likelihood(x, num_samples)`, of shape (batch,), in nats.
-        images: array (n, *event).
-        num_samples: draws a data point; with importance sampling more of them give a tighter bound.
-        unit: "nats" a data point, or "bits_per_dim": nats over (number of dimensions x log 2),
-            with the sign that makes less better.
-        seed: of the draws.
-        verbose: 1 for a progress bar.
+    Args, Raises: as `keras_dgm.evaluation.log_likelihood`.
 
     Returns:
         `{"value", "standard_error", "unit", "num_samples", "count", "seed"}`.
     """
-    if unit not in ("nats", "bits_per_dim"):
-        raise ValueError(f"The unit is 'nats' or 'bits_per_dim', got {unit!r}.")
-    if len(images) < 2:
-        raise ValueError(f"A standard error takes 2 data points at least, got {len(images)}.")
-    values = np.asarray(
-        model.log_likelihood(images, num_samples=num_samples, seed=seed, verbose=verbose)
-    )
-    scale = 1.0 if unit == "nats" else -1.0 / (math.prod(images.shape[1:]) * math.log(2.0))
+    estimate = log_likelihood(model, images, num_samples, unit, seed, verbose)
     return {
-        "value": float(values.mean() * scale),
-        "standard_error": float(values.std(ddof=1) * abs(scale) / math.sqrt(len(values))),
-        "unit": unit,
+        "value": estimate.value,
+        "standard_error": estimate.standard_error,
+        "unit": estimate.unit,
         "num_samples": int(num_samples),
-        "count": len(values),
+        "count": len(estimate.per_point),
         "seed": seed,
     }
 
