@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -63,13 +64,19 @@ def train(recipe: str, epochs: int | None, output: str | None) -> None:
     "-o", "--output", type=click.Path(dir_okay=False), default="samples.png", show_default=True
 )
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--mean", is_flag=True, help="Expected pixels in place of drawn ones.")
 @click.option("--revision", help="The content asked for, as `show` prints it.")
-def sample(model: str, number: int, output: str, seed: int, revision: str | None) -> None:
+def sample(
+    model: str, number: int, output: str, seed: int, mean: bool, revision: str | None
+) -> None:
     """Draw samples from MODEL into a picture (.png) or an array (.npy)."""
     path = Path(output)
     if path.suffix not in (".png", ".npy"):
         raise ValueError(f"The output {output!r} should end with .png or .npy.")
-    images = _loaded(model, revision).sample(number, seed=seed)
+    loaded = presets.from_preset(model, revision=revision)
+    if mean and "mean" not in inspect.signature(loaded.sample).parameters:
+        raise ValueError(f"{model} has no expected pixels: leave out --mean.")
+    images = loaded.sample(number, seed=seed, **({"mean": True} if mean else {}))
     if path.suffix == ".npy":
         np.save(path, images)
     else:
@@ -209,10 +216,6 @@ def verify() -> None:
 def publish(folder: Path, address: str, private: bool) -> None:
     """Upload the preset FOLDER to the Hugging Face Hub, checked whole first."""
     _console.print(hub.publish(folder, address, private))
-
-
-def _loaded(model: str, revision: str | None) -> Any:
-    return presets.from_preset(model, revision=revision)
 
 
 def _metrics(folder: Path) -> dict[str, Any]:
