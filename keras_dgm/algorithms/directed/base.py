@@ -67,6 +67,17 @@ class LatentVariableAlgorithm(Algorithm):
                 f"The prior draws h of shape {prior} (top first) and the inference side {drawn} "
                 "in that order; they must be the same."
             )
+        above = self.generative.prior.parts[::-1] if self.generative.is_deep else None
+        below = self.inference.parts if self.generative.is_deep else [self.inference]
+        for down, up in zip(above or [self.generative.prior], below):
+            for relaxed, discrete in ((down, up), (up, down)):
+                if _is(relaxed, "relaxed") and _is(discrete, "discrete"):
+                    raise ValueError(
+                        f"A latent layer is {type(relaxed).__name__} on one side and "
+                        f"{type(discrete).__name__} on the other: the ratio of a mass and a "
+                        "density at relaxed values bounds no likelihood. Make both relaxed, or "
+                        "give GumbelSoftmax the discrete family on both, which it relaxes itself."
+                    )
 
     def finish(self):
         if hasattr(self._first_inference(), "mean"):
@@ -279,6 +290,10 @@ class LatentVariableAlgorithm(Algorithm):
             for key, value in config.items()
         }
         return cls(**config)
+
+
+def _is(layer, kind):
+    return getattr(layer, f"is_{kind}", False)
 
 
 def _is_object(value):

@@ -242,9 +242,11 @@ def test_the_schedule_follows_the_saved_steps(tmp_path):
 
 def test_errors_say_what_to_do():
     generative, inference = one_latent()
-    relaxed = RelaxedBernoulli((1,))
+    with pytest.raises(ValueError, match="bounds no likelihood. Make both relaxed"):
+        dgm.VAE(generative, RelaxedBernoulli((1,)))
+    relaxed = dgm.models.LatentVariableModel(RelaxedBernoulli((1,)), Bernoulli((2,)))
     with pytest.raises(ValueError, match="received RelaxedBernoulli. Give the discrete family"):
-        dgm.GumbelSoftmax(generative, relaxed)
+        dgm.GumbelSoftmax(relaxed, RelaxedBernoulli((1,)))
     with pytest.raises(ValueError, match="make them the same"):
         dgm.GumbelSoftmax(
             dgm.models.LatentVariableModel(Bernoulli((1, 2)), Bernoulli((2,))),
