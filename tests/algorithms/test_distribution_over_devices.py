@@ -7,7 +7,7 @@ PROGRAM = """
 import contextlib, json, sys
 import keras, numpy as np
 
-devices, clip, rows, players = int(sys.argv[1]), sys.argv[2] == "clip", int(sys.argv[3]), sys.argv[4]
+devices, clip, rows = int(sys.argv[1]), sys.argv[2] == "clip", int(sys.argv[3])
 backend = keras.backend.backend()
 scope = contextlib.nullcontext()
 if backend == "tensorflow":
@@ -25,8 +25,7 @@ import scripts
 keras.utils.set_random_seed(0)
 with scope:
     generative, inference = scripts.small_model()
-    if players != "noise":
-        scripts.fix_noise(inference)
+    scripts.fix_noise(inference)
     model = dgm.VAE(generative, inference, seed=0, num_samples=2)
     optimizer = keras.optimizers.SGD(0.02, global_clipnorm=0.3 if clip else None)
     model.compile(optimizer, steps_per_execution=1)
@@ -45,7 +44,7 @@ def test_two_devices_equal_one(backend_name, clip):
     # TensorFlow takes an odd last batch (45 rows: the last has five); JAX refuses one, below.
     rows = 45 if backend_name == "tensorflow" else 40
     one, two = (
-        result(run(PROGRAM, devices, clip, rows, "fixed", environment=TWO_CPUS))
+        result(run(PROGRAM, devices, clip, rows, environment=TWO_CPUS))
         for devices in (1, 2)
     )
     assert one["weights"] == pytest.approx(two["weights"], abs=1e-5)
@@ -78,6 +77,6 @@ print(json.dumps([s.numpy().tolist() for s in (*seeds, *again)]))
 def test_an_indivisible_batch_is_a_clear_error(backend_name):
     if backend_name != "jax":
         pytest.skip("TensorFlow's replicas take uneven batches")
-    done = run(PROGRAM, 2, "no clip", 45, "fixed", environment=TWO_CPUS, check=False)
+    done = run(PROGRAM, 2, "no clip", 45, environment=TWO_CPUS, check=False)
     assert done.returncode != 0
     assert "A batch of 5 rows cannot be divided among 2 devices" in done.stderr

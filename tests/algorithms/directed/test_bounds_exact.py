@@ -61,11 +61,12 @@ def test_full_covariance_elbo_and_score_function():
     oracle, generative, inference = linear_gaussian(3, 2, full_covariance=True)
     x = oracle.sample(4, np.random.default_rng(1))[0].astype("float32")
     exact = oracle.loss_gradient("elbo", x)["inference"][:2]
+    copies = np.repeat(x, COPIES, axis=0)
     for estimator in ("reparameterized", "analytic_kl", "analytic_entropy", "score_function"):
         model = dgm.VAE(generative, inference, estimator=estimator, num_samples=3, seed=0)
 
-        def draw(seed, model=model, x=np.repeat(x, COPIES, axis=0)):
-            return model.estimate_gradients(x, seed)["joint"][-2:]
+        def draw(seed, model=model):
+            return model.estimate_gradients(copies, seed)["joint"][-2:]
 
         found = testing.check_gradient_estimator(draw, exact, DRAWS)
         assert found.passed(), f"{estimator}: {found}"

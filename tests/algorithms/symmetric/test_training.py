@@ -59,7 +59,7 @@ def test_learns_the_data_and_clips_the_critics():
     machine = plane_machine(EHM, weight_clip=0.2, critic_steps=2, updates="simultaneous")
     machine.compile(keras.optimizers.Adam(5e-3))
     start = machine.evaluate(X, verbose=0, return_dict=True)
-    machine.fit(X, batch_size=50, epochs=40, verbose=0)
+    machine.fit(X, batch_size=50, epochs=100, verbose=0)
     end = machine.evaluate(X, verbose=0, return_dict=True)
     assert end["wake_mse"] < 0.6 * start["wake_mse"]
     assert end["sleep_mse"] < 0.8 * start["sleep_mse"]

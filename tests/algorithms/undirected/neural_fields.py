@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dgm import networks
-from keras_dgm.models import RandomField
+from keras_dgm import distributions, networks
+from keras_dgm.models import LatentVariableModel, RandomField
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -52,3 +52,34 @@ def plane_field(seed=0, hidden_units=(8,), **kwargs):
 def values(variables):
     """The variables as NumPy arrays."""
     return [ops.convert_to_numpy(variable) for variable in variables]
+
+
+def linear_generator(slope=0.8, scale=0.6, size=1):
+    """x = slope h + scale e: h standard normal, x normal of variance slope^2 + scale^2."""
+    model = LatentVariableModel(
+        distributions.Normal(size), distributions.Normal(size, scale=scale)
+    )
+    kernel, bias = model.likelihood.trainable_variables
+    kernel.assign(slope * np.eye(size, dtype="float32"))
+    bias.assign(np.zeros(size, "float32"))
+    return model
+
+
+def linear_moves(step, slope, scale, precision=1.0, latent_moves=True):
+    """Covariance of (x, h) after one Langevin step, from the generator's own, as a 2 x 2 matrix.
+
+    x moves along - precision x, h along grad_h log q(x, h); both with noise of variance `step`.
+    """
+    start = np.array([[slope**2 + scale**2, slope], [slope, 1.0]])
+    along_h = [slope / scale**2, -(slope**2) / scale**2 - 1.0]
+    move = np.eye(2) + 0.5 * step * np.array([[-precision, 0.0], along_h])
+    noise = step * np.eye(2)
+    if not latent_moves:
+        move[1], noise[1, 1] = (0.0, 1.0), 0.0
+    return move @ start @ move.T + noise
+
+
+def teaching_gradient(covariance, slope, scale):
+    """Exact gradient of - E log q(x, h) in (kernel, bias) for (x, h) of this covariance."""
+    residual = covariance[0, 1] - slope * covariance[1, 1]
+    return [np.array([[-residual / scale**2]]), np.array([0.0])]
