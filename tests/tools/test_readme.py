@@ -34,6 +34,19 @@ def test_every_algorithm_of_the_table_exists():
         assert issubclass(getattr(keras_dgm, name), keras_dgm.Algorithm)
 
 
+def test_every_public_algorithm_is_in_the_table():
+    """`python tools/algorithm_table.py` puts it there."""
+    public = {name: getattr(keras_dgm, name) for name in keras_dgm.__all__}
+    classes = [v for v in public.values() if isinstance(v, type)]
+    algorithms = [c for c in classes if issubclass(c, keras_dgm.Algorithm)]
+    missing = [
+        c.__name__
+        for c in algorithms
+        if c is not keras_dgm.Algorithm and f"| `{c.__name__}` |" not in README
+    ]
+    assert missing == []
+
+
 @pytest.mark.parametrize("path", re.findall(r"\]\(([\w./]+)\)", README))
 def test_every_link_leads_somewhere(path):
     assert (REPOSITORY / path).exists()
