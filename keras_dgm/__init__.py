@@ -39,6 +39,7 @@ from keras_dgm.algorithms.symmetric.wae import WAE
 from keras_dgm.algorithms.undirected.contrastive_divergence import ContrastiveDivergence
 from keras_dgm.algorithms.undirected.cooperative_training import CooperativeTraining
 from keras_dgm.algorithms.undirected.denoising_autoencoder import DenoisingAutoencoder
+from keras_dgm.algorithms.undirected.evae import EVAE
 from keras_dgm.algorithms.undirected.exclusive_nrf import ExclusiveNRF
 from keras_dgm.algorithms.undirected.gsn import GSN
 from keras_dgm.algorithms.undirected.inclusive_nrf import InclusiveNRF
@@ -56,6 +57,7 @@ __all__ = [
     "ACGAN",
     "ALI",
     "EHM",
+    "EVAE",
     "FGAN",
     "GAN",
     "GSN",
