@@ -17,7 +17,7 @@ FAMILIES = ("directed", "adversarial", "symmetric", "undirected")
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """Family, class and first sentence of every public algorithm, families in the README's order."""
+    """Family, class and first sentence of every public algorithm, in the README's order."""
     sys.path.insert(0, str(REPOSITORY))
     import keras_dgm
 
