@@ -81,6 +81,7 @@ __all__ = [
     "ExtendedHelmholtzMachine",
     "GumbelSoftmax",
     "InclusiveNRF",
+    "InclusiveNRF",
     "MuProp",
     "ReweightedWakeSleep",
     "RobbinsMonro",

@@ -56,9 +56,7 @@ def values(variables):
 
 def linear_generator(slope=0.8, scale=0.6, size=1):
     """x = slope h + scale e: h standard normal, x normal of variance slope^2 + scale^2."""
-    model = LatentVariableModel(
-        distributions.Normal(size), distributions.Normal(size, scale=scale)
-    )
+    model = LatentVariableModel(distributions.Normal(size), distributions.Normal(size, scale=scale))
     kernel, bias = model.likelihood.trainable_variables
     kernel.assign(slope * np.eye(size, dtype="float32"))
     bias.assign(np.zeros(size, "float32"))
