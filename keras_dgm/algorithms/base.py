@@ -21,6 +21,7 @@ class _Step(threading.local):
     evaluating = False
     queue = None
     record = None
+    corrections = None
     rows = None
 
 
@@ -181,6 +182,10 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
             if scale is not None and name != players[0]:
                 ratio = scale(1.0) / scales[0](1.0)
                 gradients = [gradient * ratio for gradient in gradients]
+            correction = (self._step.corrections or {}).get(name)
+            if correction is not None:
+                factor = 1.0 if scale is None else scale(1.0)
+                gradients = [g + factor * c for g, c in zip(gradients, correction)]
             if self._step.record is not None:
                 self._step.record.setdefault(name, []).append(gradients)
             elif self._step.queue is not None:
@@ -209,6 +214,25 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
             self._step.queue = None
         for player, gradients in queue:
             self._apply(player, gradients)
+
+    @contextlib.contextmanager
+    def recording(self):
+        """Moves made inside change nothing; yields a dictionary from player to their gradients."""
+        outer = self._step.record, self._step.corrections
+        self._step.record, self._step.corrections = {}, None
+        try:
+            yield self._step.record
+        finally:
+            self._step.record, self._step.corrections = outer
+
+    @contextlib.contextmanager
+    def correcting(self, corrections):
+        """What is added to the gradients of moves made inside, arrays by player."""
+        self._step.corrections = corrections
+        try:
+            yield
+        finally:
+            self._step.corrections = None
 
     def _apply(self, player, gradients):
         gradients = self.reduce_gradients(gradients)
