@@ -27,10 +27,12 @@ class SVRG:
       mu(w~; old generator) - E g(w~; present generator), zero until the generator moves.
 
     Logged at the end of each epoch for each wrapped player, over `measure_batches` batches at
-    fixed weights, before the next snapshot: `svrg_variance_ratio_PLAYER`, total variance of the
-    step over that of g(w), below 1 where the wrapper is of use (far from the snapshot it is not,
-    as after the first clipping of weights that started outside the bounds); `svrg_bias_PLAYER`, the norm of
-    the step's bias, with the batches' noise taken out, over the root mean square of |g(w)|.
+    fixed weights, before the next snapshot:
+    - `svrg_variance_ratio_PLAYER`, total variance of the step over that of g(w): below 1 where the
+      wrapper is of use, which it is not far from the snapshot (as after the first clipping of
+      weights that started outside the bounds);
+    - `svrg_bias_PLAYER`, the norm of the step's bias, with the batches' noise taken out, over the
+      root mean square of |g(w)|.
 
     Cost: of each wrapped player's moves a second one without its update; a pass over the data for
     each snapshot; two copies of weights, saved as learning state.
