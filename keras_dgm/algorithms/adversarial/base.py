@@ -175,9 +175,9 @@ class AdversarialAlgorithm(Algorithm):
         """The instance noise's standard deviation now; 0.0 exactly where there is none."""
         if not callable(self.instance_noise):
             return self.instance_noise
-        if self.optimizer is None:
-            return self.instance_noise(0)
-        return self.instance_noise(self.optimizer.by_player[self.averaged_player].iterations)
+        optimizer = getattr(self, "optimizer", None)
+        moves = 0 if optimizer is None else optimizer.by_player[self.averaged_player].iterations
+        return self.instance_noise(moves)
 
     def shown(self, inputs, seed):
         """A structure of tensors as a critic is shown it: with the instance noise added."""
