@@ -102,6 +102,7 @@ from keras_dgm.testing.numeric import (
     softplus,
 )
 from keras_dgm.testing.order_check import OrderReport, check_order
+from keras_dgm.testing.plugging import PluggingReport, check_plugging
 from keras_dgm.testing.quadrature import QuadratureModel
 from keras_dgm.testing.rbm import EnumerableRBM
 from keras_dgm.testing.stationarity_check import (
@@ -130,6 +131,7 @@ __all__ = [
     "MultiSampleExpectations",
     "NormalFit",
     "OrderReport",
+    "PluggingReport",
     "QuadratureModel",
     "StationarityReport",
     "TOY_MIXTURE",
@@ -141,6 +143,7 @@ __all__ = [
     "check_detailed_balance",
     "check_gradient_estimator",
     "check_order",
+    "check_plugging",
     "check_stationarity",
     "check_transition_matrix",
     "chi_square_test",
