@@ -20,9 +20,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 os.environ.setdefault("XLA_FLAGS", " ".join(XLA_FLAGS))
 
-import math
+import math  # noqa: E402
 
-import numpy as np
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 
