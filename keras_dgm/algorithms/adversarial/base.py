@@ -126,19 +126,16 @@ class AdversarialAlgorithm(Algorithm):
         return self.variance_reduction.turn(self, player, data, seed)
 
     def parts(self, data):
-        """The batch divided into one for each move of a critic, of equally many rows."""
-        if self.critic_steps == 1:
+        """The batch divided into one for each move of a critic, of equally many rows.
+
+        Where they do not divide evenly, neighbours share rows, so that none is left out.
+        """
+        moves = self.critic_steps
+        if moves == 1:
             return [data]
         rows = ops.shape(data["x"])[0]
-        # A last batch with fewer rows than moves shares rows among moves.
-        size = ops.maximum(rows // self.critic_steps, 1)
-        size = size if not isinstance(rows, int) else max(rows // self.critic_steps, 1)
-        starts = [
-            ops.minimum(number * size, rows - size)
-            if not isinstance(rows, int)
-            else min(number * size, rows - size)
-            for number in range(self.critic_steps)
-        ]
+        size = (rows + moves - 1) // moves
+        starts = [number * (rows - size) // (moves - 1) for number in range(moves)]
         return [
             tree.map_structure(lambda tensor, start=start: tensor[start : start + size], data)
             for start in starts
