@@ -4,6 +4,11 @@ from keras_dgm.distributions.base import Distribution
 from keras_dgm.distributions.bernoulli import Bernoulli, RelaxedBernoulli
 from keras_dgm.distributions.categorical import OneHotCategorical, RelaxedOneHotCategorical
 from keras_dgm.distributions.chain import Chain
+from keras_dgm.distributions.corruption import (
+    FlipCorruption,
+    GaussianCorruption,
+    MaskingCorruption,
+)
 from keras_dgm.distributions.discretized_logistic import DiscretizedLogistic
 from keras_dgm.distributions.normal import MultivariateNormal, Normal
 
@@ -12,6 +17,9 @@ __all__ = [
     "Chain",
     "DiscretizedLogistic",
     "Distribution",
+    "FlipCorruption",
+    "GaussianCorruption",
+    "MaskingCorruption",
     "MultivariateNormal",
     "Normal",
     "OneHotCategorical",
