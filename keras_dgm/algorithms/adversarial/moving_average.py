@@ -54,12 +54,12 @@ class MovingAverage:
         """The averages become the weights."""
         self._moves.assign(0.0)
         for variable, average in zip(self._variables, self._averages):
-            average.assign(variable.value)
+            average.assign(ops.copy(variable.value))
 
     def write_to_weights(self):
         """The weights become the averages."""
         for variable, average in zip(self._variables, self._averages):
-            variable.assign(average.value)
+            variable.assign(ops.copy(average.value))
 
     @contextlib.contextmanager
     def in_place(self):

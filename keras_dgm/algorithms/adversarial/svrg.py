@@ -159,7 +159,8 @@ class SVRG:
             for variable, total in zip(variables, totals[player]):
                 variable.assign(total / rows)
         for copy, variable in zip(self.snapshot, self.weights):
-            copy.assign(variable.value)
+            # Two variables with one buffer could not both be donated to a JAX step.
+            copy.assign(ops.copy(variable.value))
         self.taken.assign(1.0)
 
     def measure(self, algorithm, batches, seed):
