@@ -158,27 +158,35 @@ class Distribution(keras.layers.Layer):
 
     def call(self, context=None, training=None):
         """The raw parameters, a dictionary of float32 tensors (..., *parameter_shape)."""
-        shapes = self.parameter_shapes()
         if self.context_shape is None:
+            shapes = self.parameter_shapes()
             return {
                 name: ops.convert_to_tensor(self.weights_by_name[name])
                 if self.learned
                 else ops.full(shapes[name], start, dtype="float32")
                 for name, start in self.standard_parameters().items()
             }
+        leading, features = self.features(context, training)
+        return self.parameters_of(features, leading)
+
+    def features(self, context, training=None):
+        """`(leading, features)`: what the heads read, the context's leading axes folded."""
         if context is None:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} is conditional: it needs a context of "
                 f"shape (..., {', '.join(map(str, self.context_shape))})."
             )
         context = ops.convert_to_tensor(context)
-        leading, folded = fold(context, self.context_shape)
-        features = folded
+        leading, features = fold(context, self.context_shape)
         if self.network is not None:
-            features = self.network(folded, training=training)
+            features = self.network(features, training=training)
         if not self.is_map:
             features = ops.reshape(features, (-1, int(np.prod(features.shape[1:]))))
-        out = {}
+        return leading, features
+
+    def parameters_of(self, features, leading):
+        """The raw parameters at these features."""
+        shapes, out = self.parameter_shapes(), {}
         for name, head in self.head.items():
             value = ops.cast(head(features), "float32")
             out[name] = ops.reshape(value, (*leading, *shapes[name]))

@@ -7,7 +7,7 @@ from keras_dgm import backend
 from keras_dgm.algorithms.directed import weights
 from keras_dgm.algorithms.directed.base import LatentVariableAlgorithm
 from keras_dgm.algorithms.directed.per_datapoint import PerDatapoint
-from keras_dgm.distributions import Chain
+from keras_dgm.distributions import Bernoulli, Chain, OneHotCategorical
 from keras_dgm.sampling.metropolis_independence import (
     independence_walk,
     take_states,
@@ -97,7 +97,7 @@ class JSA(PerDatapoint, LatentVariableAlgorithm):
             self.add_learning_state(
                 f"cache_{number}",
                 (self.num_data, *part.event_shape),
-                "int8" if part.is_discrete else "float32",
+                "int8" if isinstance(part, (Bernoulli, OneHotCategorical)) else "float32",
             )
             for number, part in enumerate(self._parts())
         ]
