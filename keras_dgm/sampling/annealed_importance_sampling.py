@@ -143,7 +143,7 @@ def annealed_importance_sampling(
         raise ValueError(
             f"Annealed importance sampling needs a kernel that leaves each law on its way "
             f"unchanged, which {type(kernel).__name__} does not at any step size: its weights "
-            "would be biased. Use MALA, HMC, BlockGibbs or MetropolisIndependence."
+            "would be biased. Use MALA, HMC or BlockGibbs."
         )
     betas = schedule_betas(schedule, num_temperatures)
     key = backend.as_seed(seed)
