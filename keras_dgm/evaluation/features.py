@@ -120,7 +120,7 @@ def identity_features(event_shape, name="identity"):
     return FeatureNetwork(layer, name)
 
 
-def inception_v3(value_range=(0.0, 1.0), weights="imagenet", input_size=299):
+def inception_v3(value_range=(0.0, 1.0), weights="imagenet"):
     """Keras' InceptionV3: 2 048 pooled features, and its 1 000 classes.
 
     These are Keras' weights, not those of the 2015 graph that published FIDs used, so figures
@@ -128,7 +128,7 @@ def inception_v3(value_range=(0.0, 1.0), weights="imagenet", input_size=299):
 
     Args:
         value_range: (low, high) of the images given, which are scaled to [-1, 1]; grey images are
-            repeated in three channels and all are resized, bilinearly, to `input_size`.
+            repeated in three channels and all are resized, bilinearly, to 299 by 299.
         weights: `"imagenet"` (downloaded by Keras), or the path of a weights file.
 
     Raises:
@@ -150,7 +150,7 @@ def inception_v3(value_range=(0.0, 1.0), weights="imagenet", input_size=299):
         images = 2.0 * (np.asarray(images, "float32") - low) / (high - low) - 1.0
         if images.shape[-1] == 1:
             images = np.repeat(images, 3, axis=-1)
-        resized = ops.image.resize(images, (input_size, input_size), interpolation="bilinear")
+        resized = ops.image.resize(images, (299, 299), interpolation="bilinear")
         return ops.convert_to_numpy(resized)
 
     return FeatureNetwork(pooled, "keras_inception_v3", full, preprocess)

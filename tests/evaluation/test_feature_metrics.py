@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.special
 
 from keras_dgm.evaluation import (
     FeatureNetwork,
@@ -158,6 +159,22 @@ def test_a_trained_classifier_is_a_named_network(tmp_path):
     assert other.checksum != network.checksum
     with pytest.raises(ValueError, match="no layer 'pool'"):
         classifier_features(network.classifier, "toy", layer="pool")
+
+
+@pytest.mark.slow
+def test_inception_from_a_weights_file(tmp_path):
+    keras.utils.set_random_seed(0)
+    full = keras.applications.InceptionV3(weights=None, classifier_activation=None)
+    full.save_weights(tmp_path / "inception.weights.h5")
+    network = inception_v3((0.0, 255.0), str(tmp_path / "inception.weights.h5"))
+    images = RNG.integers(0, 256, size=(3, 28, 28, 1))
+    features = network.features(images, batch_size=2)
+    assert features.shape == (3, 2048) and network.name == "keras_inception_v3"
+    colour = np.float32(np.repeat(images, 3, axis=-1)) / 127.5 - 1.0
+    resized = keras.ops.image.resize(colour, (299, 299), interpolation="bilinear")
+    logits = keras.ops.convert_to_numpy(full(resized, training=False))
+    p = np.exp(logits - scipy.special.logsumexp(logits, axis=1, keepdims=True))
+    assert np.allclose(np.concatenate(list(network.probabilities(images, 2))), p, atol=1e-5)
 
 
 def test_bad_networks():

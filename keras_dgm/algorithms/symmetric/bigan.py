@@ -35,6 +35,9 @@ class BiGAN(GeneratorCriticAlgorithm):
     Cost per step, in batches: G and E 1 + critic_steps forwards and one backward each; V
     2 critic_steps forwards and backwards, and two of each for the joint move.
 
+    Logged: `critic_loss`, `generator_loss` (of encoder and generator), and the means of V on both
+    pairs, `real_value` and `fake_value`.
+
     Args:
         generator: an `ImplicitModel` without condition, its noise the prior of z.
         encoder: distribution layer given x, or a Keras layer from x to z.
