@@ -130,7 +130,7 @@ class Loop:
             self._set_sources(self._train_source, source)
             self._fit_steps_per_execution(source)
             x, y = source, None
-        # From the weight, not from `self.seed`: a restored run keeps the seed of the run it restores.
+        # From the weight, not from `self.seed`: a restored run keeps the seed that it restores.
         base = int(ops.convert_to_numpy(self.seed_state.value)[0])
         self.evaluation_seed_state.assign([(base + 0x5EED) & 0x7FFFFFFF, 0])
         self._in_evaluate = True

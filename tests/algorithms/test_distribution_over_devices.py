@@ -44,8 +44,7 @@ def test_two_devices_equal_one(backend_name, clip):
     # TensorFlow takes an odd last batch (45 rows: the last has five); JAX refuses one, below.
     rows = 45 if backend_name == "tensorflow" else 40
     one, two = (
-        result(run(PROGRAM, devices, clip, rows, environment=TWO_CPUS))
-        for devices in (1, 2)
+        result(run(PROGRAM, devices, clip, rows, environment=TWO_CPUS)) for devices in (1, 2)
     )
     assert one["weights"] == pytest.approx(two["weights"], abs=1e-5)
     assert one["loss"] == pytest.approx(two["loss"], rel=1e-5)
