@@ -42,7 +42,7 @@ def check(model, kernel, draws=100):
 
 def test_the_chain_keeps_the_data_at_the_bayes_reconstruction():
     exact = testing.bayes_reconstruction(DATA, FLIPS)
-    starts = np.repeat(ROWS, 500, axis=0)
+    starts = np.repeat(ROWS, 300, axis=0)
     expected = DATA * len(starts)
 
     def p_value(reconstruction):
@@ -89,7 +89,7 @@ def test_walkback_learns_a_table_whose_chain_keeps_the_data():
     start = np.zeros((8, 8))
     model = tabular(dgm.GSN, logits=start, walkback_steps=3)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 300)))
-    model.fit(np.repeat(ROWS, 50, axis=0), batch_size=500, epochs=150, verbose=0)
+    model.fit(np.repeat(ROWS, 500, axis=0), batch_size=500, epochs=15, verbose=0)
     kernel, bias = values(model.reconstruction.trainable_variables)
     learned = np.exp(kernel + bias)
     learned /= learned.sum(axis=1, keepdims=True)
