@@ -146,10 +146,10 @@ def test_log_partition_of_a_gaussian():
     model = dgm.NCE(field, fixed_noise(), noise_ratio=4.0, seed=0)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.05, 600)))
     x = rows(20_000)
-    logs = model.fit(np.tile(x, (10, 1)), batch_size=2_000, epochs=6, verbose=0).history
+    model.fit(np.tile(x, (10, 1)), batch_size=2_000, epochs=6, verbose=0)
     grid = testing.GridDensity(model.potential, [(-12.0, 12.0)], num_points=801, dtype="float32")
     assert model.log_partition == pytest.approx(grid.log_partition, abs=0.05)
-    assert logs["log_partition"][0] < grid.log_partition - 0.3  # there was something to learn
+    assert grid.log_partition > 0.5  # c began at zero
     found = model.evaluate(x, batch_size=2_000, verbose=0, return_dict=True)
     exact = testing.normal_log_prob(x[:, 0], *DATA).mean()
     assert found["log_prob"] == pytest.approx(exact, abs=0.03)
