@@ -42,7 +42,7 @@ def check(model, kernel, draws=100):
 
 def test_the_chain_keeps_the_data_at_the_bayes_reconstruction():
     exact = testing.bayes_reconstruction(DATA, FLIPS)
-    starts = np.repeat(ROWS, 300, axis=0)
+    starts = np.repeat(ROWS, 500, axis=0)
     expected = DATA * len(starts)
 
     def p_value(reconstruction):
