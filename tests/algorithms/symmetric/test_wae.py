@@ -67,7 +67,6 @@ def test_training_and_files(penalty, tmp_path):
     model.save(tmp_path / "wae.keras")
     again = keras.saving.load_model(tmp_path / "wae.keras")
     assert np.array_equal(again.reconstruct(X[:4]), model.reconstruct(X[:4]))
-    assert np.array_equal(again.sample(3, 1), model.sample(3, 1))
     assert again.penalty_name == penalty
 
 
