@@ -21,6 +21,7 @@ from keras_dgm.algorithms.base import Algorithm
 from keras_dgm.algorithms.directed.gumbel_softmax import GumbelSoftmax
 from keras_dgm.algorithms.directed.iwae import IWAE
 from keras_dgm.algorithms.directed.jsa import JSA
+from keras_dgm.algorithms.directed.maximum_likelihood import MaximumLikelihood
 from keras_dgm.algorithms.directed.muprop import MuProp
 from keras_dgm.algorithms.directed.nvil import NVIL
 from keras_dgm.algorithms.directed.reinforce import VariationalREINFORCE
@@ -81,6 +82,7 @@ __all__ = [
     "ExtendedHelmholtzMachine",
     "GumbelSoftmax",
     "InclusiveNRF",
+    "MaximumLikelihood",
     "MuProp",
     "ReweightedWakeSleep",
     "RobbinsMonro",

@@ -41,8 +41,11 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
 
     @property
     def optimizers(self):
-        """The players' optimisers, in the order of play."""
-        return list(self.by_player.values())
+        """The players' optimisers, in the order of play.
+
+        A view and no list: Keras' saver would walk a list and store the state a second time.
+        """
+        return self.by_player.values()
 
     @property
     def variables(self):
@@ -52,13 +55,13 @@ class PlayerOptimizers(keras.optimizers.Optimizer):
     @property
     def iterations(self):
         """Steps taken by the player who moved first."""
-        return self.optimizers[0].iterations
+        return next(iter(self.optimizers)).iterations
 
     @property
     def learning_rate(self):
         """The learning rate, where one player has it to itself."""
         if len(self.by_player) == 1:
-            return self.optimizers[0].learning_rate
+            return next(iter(self.optimizers)).learning_rate
         raise AttributeError(
             f"Each of the players {list(self.by_player)} has a learning rate of its own: read "
             "model.optimizer.by_player[player].learning_rate."

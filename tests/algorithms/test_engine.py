@@ -148,7 +148,7 @@ def test_mixed_precision_trains(policy):
     finally:
         keras.config.set_dtype_policy("float32")
     assert history["elbo"][-1] > history["elbo"][0] + 0.1
-    scaled = isinstance(model.optimizer.optimizers[0], keras.optimizers.LossScaleOptimizer)
+    scaled = isinstance(list(model.optimizer.optimizers)[0], keras.optimizers.LossScaleOptimizer)
     assert scaled == (policy == "mixed_float16")
 
 

@@ -106,6 +106,7 @@ def test_a_preset_holds_no_learning_state(tmp_path):
     everything = " ".join(names(tmp_path / "all.weights.h5"))
     kept = " ".join(names(tmp_path / "preset.weights.h5"))
     assert "seed_state" in everything and "joint.0" in everything
+    assert "optimizer/optimizers" not in everything, "the optimisers' state is stored twice"
     assert "seed_state" not in kept and "joint" not in kept
     assert "inference" in kept and "likelihood" in kept
     with pytest.raises(ValueError, match="no state 'seed_state'"):
