@@ -1,5 +1,6 @@
 """Conditional distributions as Keras layers; with no context, priors."""
 
+from keras_dgm.distributions import flows
 from keras_dgm.distributions.base import Distribution
 from keras_dgm.distributions.bernoulli import Bernoulli, RelaxedBernoulli
 from keras_dgm.distributions.categorical import OneHotCategorical, RelaxedOneHotCategorical
@@ -10,6 +11,7 @@ from keras_dgm.distributions.corruption import (
     MaskingCorruption,
 )
 from keras_dgm.distributions.discretized_logistic import DiscretizedLogistic
+from keras_dgm.distributions.flows import Flow
 from keras_dgm.distributions.normal import MultivariateNormal, Normal
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "DiscretizedLogistic",
     "Distribution",
     "FlipCorruption",
+    "Flow",
     "GaussianCorruption",
     "MaskingCorruption",
     "MultivariateNormal",
@@ -25,4 +28,5 @@ __all__ = [
     "OneHotCategorical",
     "RelaxedBernoulli",
     "RelaxedOneHotCategorical",
+    "flows",
 ]

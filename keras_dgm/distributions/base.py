@@ -66,6 +66,13 @@ class Distribution(keras.layers.Layer):
         """
         return self.from_parameters(parameters).kl_divergence(prior.distribution())
 
+    def sample_and_log_prob_from(self, parameters, sample_shape, seed, stop_gradient=False):
+        """Draws under these parameters, constants or not, and their log-density."""
+        value = self.sample_from(parameters, sample_shape, seed)
+        if stop_gradient:
+            value = ops.stop_gradient(value)
+        return value, self.log_prob_from(parameters, value)
+
     def check_value(self, x, name="x"):
         """Raises a ValueError for an array outside the family's support."""
 
@@ -220,10 +227,9 @@ class Distribution(keras.layers.Layer):
         With `stop_gradient` the draws are constants, and the log-density's gradient is the score.
         """
         parameters = self(context, training=training)
-        value = self.sample_from(parameters, _sample_shape(sample_shape), _seed(seed))
-        if stop_gradient:
-            value = ops.stop_gradient(value)
-        return value, self.log_prob_from(parameters, value)
+        return self.sample_and_log_prob_from(
+            parameters, _sample_shape(sample_shape), _seed(seed), stop_gradient
+        )
 
     def mean(self, context=None, training=None):
         """E[value | context], shape (..., *event_shape)."""
