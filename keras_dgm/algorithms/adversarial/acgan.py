@@ -14,8 +14,9 @@ class ACGAN(GAN):
     of "data". With F_S the objective of `GAN` and
         F_C = E_p0 log p(c | x) + E_e log p(c | G(e, c)),
     the critic maximises F_S + w F_C and the generator its own `objective` plus w times F_C's
-    second term, w = `class_weight` (Odena et al. 2017). (F_C has the same sign for both: they
-    agree on it.)
+    second term, w = `class_weight` (Odena et al. 2017). F_C has the same sign for both: they may
+    agree to call samples by labels that the data do not bear out. With
+    `classify_samples=False` the critic's F_C is its first term alone, and they cannot.
 
     Estimator: means over a batch of labelled data and of draws for the same labels; unbiased for
     the losses as they stand. Even at an optimal critic the generator is not led to p(x | c): F_C
@@ -27,6 +28,7 @@ class ACGAN(GAN):
         generator: an `ImplicitModel` with `num_classes`.
         critic: Keras layer from x to (batch, num_classes + 1), without last activation.
         class_weight: w.
+        classify_samples: whether the critic's classifier is trained on samples too.
         others: see `GAN`.
 
     Raises:
@@ -36,7 +38,7 @@ class ACGAN(GAN):
     terms = (*GAN.terms, "data_cross_entropy", "sample_cross_entropy")
     critic_takes_condition = False
 
-    def __init__(self, generator, critic, class_weight=1.0, **kwargs):
+    def __init__(self, generator, critic, class_weight=1.0, classify_samples=True, **kwargs):
         if generator.num_classes is None:
             raise ValueError(
                 "ACGAN needs a generator of labels: ImplicitModel(..., num_classes=10), with a "
@@ -44,6 +46,7 @@ class ACGAN(GAN):
             )
         self.num_outputs = generator.num_classes + 1
         self.class_weight = float(class_weight)
+        self.classify_samples = bool(classify_samples)
         super().__init__(generator, critic, **kwargs)
 
     def value(self, outputs):
@@ -56,7 +59,8 @@ class ACGAN(GAN):
         data = self._cross_entropy(real, condition)
         samples = self._cross_entropy(fake, condition)
         terms = {**terms, "data_cross_entropy": data, "sample_cross_entropy": samples}
-        return source + self.class_weight * (data + samples), terms
+        classes = data + samples if self.classify_samples else data
+        return source + self.class_weight * classes, terms
 
     def generator_loss(self, fake, condition):
         """The generator's objective plus the cross-entropy of its samples."""
@@ -77,4 +81,8 @@ class ACGAN(GAN):
         return ops.convert_to_numpy(ops.log_softmax(logits, axis=-1))
 
     def get_config(self):
-        return {**super().get_config(), "class_weight": self.class_weight}
+        return {
+            **super().get_config(),
+            "class_weight": self.class_weight,
+            "classify_samples": self.classify_samples,
+        }
