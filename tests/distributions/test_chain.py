@@ -34,9 +34,7 @@ def test_log_probability_is_the_sum_of_the_parts():
 
 
 def test_a_chain_as_likelihood_joins_the_prior():
-    one = dgm.models.LatentVariableModel(
-        Bernoulli((3,)), Chain([Bernoulli((4,)), Bernoulli((6,))])
-    )
+    one = dgm.models.LatentVariableModel(Bernoulli((3,)), Chain([Bernoulli((4,)), Bernoulli((6,))]))
     assert one.latent_shape == ((3,), (4,)) and one.event_shape == (6,)
     x, h = one.sample(8, seed=0)
     assert tuple(x.shape) == (8, 6) and [tuple(v.shape) for v in h] == [(8, 3), (8, 4)]

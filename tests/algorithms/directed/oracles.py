@@ -13,9 +13,7 @@ def belief_network(latents, seed=0, scale=1.0):
     prior = [Bernoulli((size,)) for size in reversed(latents)]
     inference = [Bernoulli((size,)) for size in latents]
     deep = len(latents) > 1
-    generative = dgm.models.LatentVariableModel(
-        Chain(prior) if deep else prior[0], Bernoulli((4,))
-    )
+    generative = dgm.models.LatentVariableModel(Chain(prior) if deep else prior[0], Bernoulli((4,)))
     inference = Chain(inference) if deep else inference[0]
     inference.build((None, 4))
     assign(generative.trainable_variables, oracle.generative_parameters)
