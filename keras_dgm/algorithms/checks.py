@@ -82,11 +82,18 @@ def arrays(algorithm, x, y):
     return out
 
 
-def dataset(algorithm, x, y):
-    """A dataset or generator, after a look at what an algorithm needs of it."""
+def dataset(algorithm, x, y, with_index):
+    """A dataset or generator, after a look at what an algorithm needs of it.
+
+    Args:
+        algorithm: who asks.
+        x: the dataset.
+        y: labels that came beside it.
+        with_index: whether its batches must tell row numbers.
+    """
     if y is not None:
         raise ValueError("With a dataset or a generator, labels come in the batches: (x, y).")
-    if algorithm.needs_index:
+    if with_index:
         spec = getattr(x, "element_spec", None)
         first = spec[0] if isinstance(spec, tuple) else spec
         if not (isinstance(first, dict) and "index" in first):

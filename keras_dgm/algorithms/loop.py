@@ -96,7 +96,7 @@ class Loop:
         batch_size = int(batch_size or 32)
         if validation_split and validation_data is None:
             (x, y), validation_data = checks.split(x, y, validation_split)
-        source = self._source(x, y, batch_size, shuffle)
+        source = self._source(x, y, batch_size, shuffle, training=True)
         validation = None
         if validation_data is not None:
             pair = validation_data if isinstance(validation_data, tuple) else (validation_data,)
@@ -162,13 +162,14 @@ class Loop:
             "(`global_clipnorm=` of the optimizer) or look at the batch of that step."
         )
 
-    def _source(self, x, y=None, batch_size=32, shuffle=False):
+    def _source(self, x, y=None, batch_size=32, shuffle=False, training=False):
         """Arrays become an `ArraySource` after their checks; datasets pass."""
+        with_index = self.needs_index and training
         if not checks.is_array(x):
-            return checks.dataset(self, x, y)
+            return checks.dataset(self, x, y, with_index)
         arrays = checks.arrays(self, x, y)
         replicas = self.num_replicas()
-        source = ArraySource(arrays, batch_size, shuffle, self.needs_index, replicas)
+        source = ArraySource(arrays, batch_size, shuffle, with_index, replicas)
         if backend.name() == "tensorflow":
             return source
         for rows in (source.batch_size, source.partial_batch_size or 0):
