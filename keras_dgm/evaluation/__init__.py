@@ -14,7 +14,9 @@ from keras_dgm.evaluation.frechet import (
     frechet_distance,
     gaussian_frechet_distance,
 )
+from keras_dgm.evaluation.gradient_snr import GradientSNR, gradient_snr
 from keras_dgm.evaluation.inception_score import inception_score, score_of_probabilities
+from keras_dgm.evaluation.inference_gap import InferenceGap, inference_gap
 from keras_dgm.evaluation.kernel_distance import kernel_distance, polynomial_mmd
 from keras_dgm.evaluation.log_likelihood import Estimate, log_likelihood
 from keras_dgm.evaluation.precision_recall import precision_recall
@@ -24,14 +26,18 @@ __all__ = [
     "Estimate",
     "FeatureNetwork",
     "FeatureReport",
+    "GradientSNR",
+    "InferenceGap",
     "RunningMoments",
     "classifier_features",
     "feature_moments",
     "frechet_distance",
     "gaussian_frechet_distance",
+    "gradient_snr",
     "identity_features",
     "inception_score",
     "inception_v3",
+    "inference_gap",
     "kernel_distance",
     "log_likelihood",
     "polynomial_mmd",

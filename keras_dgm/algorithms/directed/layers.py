@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Any
 
-from keras import ops
-
 from keras_dgm import backend
 from keras_dgm.distributions import Chain
 
@@ -39,8 +37,9 @@ def draw_layers(inference, x, num_samples, seed, training=None):
     layers, context, sample_shape = [], x, (num_samples,)
     for part, part_seed in zip(parts, backend.split_seed(backend.as_seed(seed), len(parts))):
         parameters = part(context, training=training)
-        value = ops.stop_gradient(part.sample_from(parameters, sample_shape, part_seed))
-        log_prob = part.log_prob_from(parameters, value)
+        value, log_prob = part.sample_and_log_prob_from(
+            parameters, sample_shape, part_seed, stop_gradient=True
+        )
         layers.append(Layer(part, context, parameters, value, log_prob))
         context, sample_shape = value, ()
     return layers
