@@ -77,10 +77,15 @@ class BoltzmannMachine(UnnormalizedModel):
     def flat(self, v):
         """v (..., *event) as (..., units), float32."""
         v = ops.cast(v, "float32")
-        if len(self.event_shape) == 1:
+        rank = len(self.event_shape)
+        if tuple(v.shape[-rank:]) != self.event_shape:
+            raise ValueError(
+                f"{type(self).__name__} takes v of shape (..., "
+                f"{', '.join(map(str, self.event_shape))}); received {tuple(v.shape)}."
+            )
+        if rank == 1:
             return v
-        leading = ops.shape(v)[: len(v.shape) - len(self.event_shape)]
-        return ops.reshape(v, (*leading, self.sizes[0]))
+        return ops.reshape(v, (*ops.shape(v)[:-rank], self.sizes[0]))
 
     def unflat(self, v):
         """(..., units) as (..., *event)."""

@@ -94,7 +94,9 @@ class AnnealedLikelihood:
         """
         return annealed_log_partition(self.field, **kwargs)
 
-    def log_likelihood(self, x, log_partition=None, num_temperatures=1000, num_chains=100, seed=0):
+    def log_likelihood(
+        self, x, num_samples=100, num_temperatures=10000, log_partition=None, seed=0, verbose=0
+    ):
         """log p(x) = u(x) - log Z in nats, log Z by (forward) annealed importance sampling.
 
         An estimate of log Z that is a lower bound in expectation makes this an upper one: too
@@ -103,9 +105,12 @@ class AnnealedLikelihood:
 
         Args:
             x: array (n, *event).
+            num_samples: chains of the estimate.
+            num_temperatures: of the estimate.
             log_partition: log Z, where it is known: `exact_log_partition()` of a small RBM, or
                 an estimate made before. None estimates it, with a base fitted to x.
-            num_temperatures, num_chains, seed: of the estimate.
+            seed: integer.
+            verbose: 1 for a progress bar.
 
         Returns:
             NumPy array (n,).
@@ -113,9 +118,10 @@ class AnnealedLikelihood:
         if log_partition is None:
             log_partition = self.estimate_log_partition(
                 num_temperatures=num_temperatures,
-                num_chains=num_chains,
+                num_chains=num_samples,
                 data=np.asarray(x),
                 reverse=False,
                 seed=seed,
+                verbose=verbose,
             ).forward.log_partition
         return self.potential(x).astype("float64") - float(log_partition)
