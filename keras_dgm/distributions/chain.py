@@ -99,8 +99,9 @@ class Chain(keras.layers.Layer):
         """The joint, as TFP's `JointDistributionSequential`."""
 
         def given(part):
-            # TFP counts the arguments of a function, so it takes exactly one.
-            return lambda h: part.distribution(h, training=training)
+            # TFP counts the arguments of a function, and takes their names for the parts' unless
+            # they are underscores.
+            return lambda _: part.distribution(_, training=training)
 
         first = self.parts[0].distribution(context, training=training)
         return tfd.JointDistributionSequential([first, *map(given, self.parts[1:])])

@@ -163,11 +163,9 @@ def test_dynamic_binarisation_draws_afresh():
 
 
 def test_a_dataset_and_labels_in_tuples_are_taken_as_they_come():
-    import itertools
-
     model = dgm.VAE(*small_model(), seed=0)
     model.compile("sgd", steps_per_execution=1)
-    batches = itertools.repeat((binary_rows(8),))
+    batches = ((binary_rows(8),) for _ in range(10))
     model.fit(batches, steps_per_epoch=3, verbose=0)
 
 

@@ -166,7 +166,7 @@ def test_log_partition_of_the_plane_toys(toy):
         model = dgm.NCE(field, noise, noise_ratio=3.0, seed=0)
     else:
         data = datasets.load(toy, num_train=4_000).train.images
-        epochs, field, noise = 100, plane_field(hidden_units=[32]), learned_noise(2)
+        epochs, field, noise = 400, plane_field(hidden_units=[32]), learned_noise(2)
         model = dgm.DynamicNCE(field, noise, noise_ratio=2.0, seed=0)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.02, 4 * epochs)))
     model.fit(np.tile(data, (10, 1)), batch_size=1_000, epochs=epochs // 10, verbose=0)
