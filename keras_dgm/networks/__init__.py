@@ -23,6 +23,7 @@ from keras_dgm.networks.residual_block import ResidualBlock
 from keras_dgm.networks.resnet import resnet_critic, resnet_generator
 from keras_dgm.networks.self_attention import SelfAttention2D
 from keras_dgm.networks.spectral_normalization import SpectralNormalization, power_iteration
+from keras_dgm.networks.vector_quantizer import VectorQuantizer
 from keras_dgm.networks.weight_normalization import WeightNormalization
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "ResidualBlock",
     "SelfAttention2D",
     "SpectralNormalization",
+    "VectorQuantizer",
     "WeightNormalization",
     "autoregressive_mlp",
     "conv_decoder",
