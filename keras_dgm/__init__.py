@@ -18,16 +18,22 @@ from keras_dgm.algorithms.adversarial.sngan import SNGAN
 from keras_dgm.algorithms.adversarial.wgan import WGAN
 from keras_dgm.algorithms.adversarial.wgan_gp import WGANGP
 from keras_dgm.algorithms.base import Algorithm
+from keras_dgm.algorithms.directed.adversarial_variational_bayes import AdversarialVariationalBayes
+from keras_dgm.algorithms.directed.auxiliary_vae import AuxiliaryVAE
 from keras_dgm.algorithms.directed.gumbel_softmax import GumbelSoftmax
+from keras_dgm.algorithms.directed.hamiltonian_vae import HamiltonianVAE
 from keras_dgm.algorithms.directed.iwae import IWAE
 from keras_dgm.algorithms.directed.jsa import JSA
 from keras_dgm.algorithms.directed.maximum_likelihood import MaximumLikelihood
+from keras_dgm.algorithms.directed.mean_field_vi import MeanFieldVI
 from keras_dgm.algorithms.directed.muprop import MuProp
 from keras_dgm.algorithms.directed.nvil import NVIL
 from keras_dgm.algorithms.directed.reinforce import VariationalREINFORCE
 from keras_dgm.algorithms.directed.reweighted_wake_sleep import ReweightedWakeSleep
+from keras_dgm.algorithms.directed.semi_amortized_vae import SemiAmortizedVAE
 from keras_dgm.algorithms.directed.vae import VAE
 from keras_dgm.algorithms.directed.vimco import VIMCO
+from keras_dgm.algorithms.directed.vqvae import VQVAE
 from keras_dgm.algorithms.directed.wake_sleep import WakeSleep
 from keras_dgm.algorithms.schedules import RobbinsMonro
 from keras_dgm.algorithms.symmetric.bigan import ALI, BiGAN
@@ -69,10 +75,13 @@ __all__ = [
     "SNGAN",
     "VAE",
     "VIMCO",
+    "VQVAE",
     "WAE",
     "WGAN",
     "WGANGP",
+    "AdversarialVariationalBayes",
     "Algorithm",
+    "AuxiliaryVAE",
     "BiGAN",
     "ContrastiveDivergence",
     "CooperativeTraining",
@@ -81,11 +90,14 @@ __all__ = [
     "ExclusiveNRF",
     "ExtendedHelmholtzMachine",
     "GumbelSoftmax",
+    "HamiltonianVAE",
     "InclusiveNRF",
     "MaximumLikelihood",
+    "MeanFieldVI",
     "MuProp",
     "ReweightedWakeSleep",
     "RobbinsMonro",
+    "SemiAmortizedVAE",
     "StochasticMaximumLikelihood",
     "SymmetricVAE",
     "UpDown",
