@@ -58,7 +58,8 @@ def gradient_snr(model, x, num_samples=(1, 2, 4, 8, 16, 32, 64), num_draws=500, 
     Args:
         model: a rule with `num_samples` (IWAE, VIMCO, ReweightedWakeSleep, ...). It is not
             changed: each K is measured on a copy with the same weights and learning state.
-        x: array (batch, *event): the batch whose gradient is estimated.
+        x: array (batch, *event): the batch whose gradient is estimated. For a rule with a state
+            for every training point (JSA), these are its first points.
         num_samples: values of K.
         num_draws: independent gradients for each K.
         seed: integer; the same seed gives the same figures.
@@ -78,9 +79,12 @@ def gradient_snr(model, x, num_samples=(1, 2, 4, 8, 16, 32, 64), num_draws=500, 
         raise ValueError(f"A variance needs two draws at least; received {num_draws}.")
     x = np.asarray(x, "float32")
     model.check_data(x)
+    data = {"x": x}
+    if model.needs_index:
+        data["index"] = np.arange(len(x), dtype="int32")
     ratios, variances = {side: [] for side in SIDES}, {side: [] for side in SIDES}
     for count in num_samples:
-        moments = _moments(_copy(model, count), x, num_draws, seed)
+        moments = _moments(_copy(model, count), data, num_draws, seed)
         for side, (mean, variance) in moments.items():
             noise = variance.sum()
             signal = max(np.sum(mean**2) - noise / num_draws, 0.0)
@@ -103,17 +107,17 @@ def _copy(model, num_samples):
     ]
     for mine, other in pairs:
         if tuple(mine.shape) == tuple(other.shape):
-            mine.assign(ops.convert_to_tensor(other))
+            mine.assign(ops.convert_to_numpy(other))
     return copy
 
 
-def _moments(model, x, num_draws, seed):
+def _moments(model, data, num_draws, seed):
     """Mean and variance of each side's gradient: {"generative": (mean, variance), ...}."""
     sums = {side: 0.0 for side in SIDES}
     squares = {side: 0.0 for side in SIDES}
     origin = None
     for number in range(num_draws):
-        draw = _by_side(model, model.estimate_gradients(x, seed=seed * 1_000_003 + number))
+        draw = _by_side(model, model.estimate_gradients(data, seed=seed * 1_000_003 + number))
         # Moments about the first draw lose no digits where the mean is large.
         origin = draw if origin is None else origin
         for side in SIDES:
