@@ -66,10 +66,16 @@ def test_configurations_come_back(name):
 
 
 def trained():
-    """A model with every kind of state."""
-    keras.utils.set_random_seed(0)
+    """A compiled model with every kind of state, at weights that no initialiser decides."""
     generator = ImplicitModel(2, networks.mlp([8], output_units=2, normalization="batch"))
     model = dgm.SNGAN(generator, plane_critic("spectral"), critic_steps=2, ema_decay=0.9, seed=0)
+    rng = np.random.default_rng(0)
+    for variable in [*model.generator.variables, *model.critic.variables]:
+        if variable.trainable:
+            variable.assign(0.4 * rng.normal(size=variable.shape))
+        elif variable.path.endswith("/u"):
+            variable.assign(np.full(variable.shape, variable.shape[0] ** -0.5))
+    model.average.restart()
     model.compile(
         {"critic": keras.optimizers.Adam(0.01), "generator": keras.optimizers.Adam(0.005)},
         steps_per_execution=2,
