@@ -48,7 +48,8 @@ def describe_data(dataset: Any, split: str = "test", **arguments: Any) -> dict[s
         "split": split,
         "binarization": dataset.binarization,
         "image_shape": list(dataset.image_shape),
-        "source": dataset.source,
+        # Where this machine keeps the file is no part of the card.
+        "source": dataset.source.split("; read from ")[0],
         "licence": dataset.licence,
         "notes": dataset.notes,
     }
