@@ -33,8 +33,8 @@ class HamiltonianVAE(AuxiliaryVariables):
         inference: q(h|x), a reparameterised distribution layer.
         num_steps: T; 0 is the VAE.
         step_size: eps at the start.
-        reverse: r(v|x, h), a distribution layer over momenta of h's shape given the vector [x, h],
-            or None for N(0, I): then the bound is at its best where the steps keep the energy.
+        reverse: r(v|x, h), a distribution layer over momenta of h's shape given the vector [x, h]:
+            what lets the bound rise above that of q(h|x)'s family. None for N(0, I).
         others: see `LatentVariableAlgorithm`.
 
     Raises:
