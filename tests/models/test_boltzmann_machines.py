@@ -188,7 +188,10 @@ def test_a_dbn_and_its_bound_against_enumeration():
     many = np.repeat(x, 500, axis=0)
     got = up_down.evaluate(many, batch_size=4000, verbose=0, return_dict=True)
     assert got["elbo"] == pytest.approx(exact.mean(), abs=0.06)
-    likelihood = up_down.log_likelihood(x, num_samples=3000)
+    # Importance weights of a fair coin are bounded: 30 000 of them leave 0.03 nat or less.
+    head.kernel.assign(np.zeros(head.kernel.shape))
+    head.bias.assign(np.zeros(head.bias.shape))
+    likelihood = up_down.log_likelihood(x, num_samples=30_000)
     np.testing.assert_allclose(likelihood, oracle.log_prob(oracle.states), atol=0.15)
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from machines import plane_rows, values
+from symmetric_machines import plane_rows, values
 
 from keras_dgm import BiGAN, networks
 from keras_dgm.distributions import Bernoulli, Normal

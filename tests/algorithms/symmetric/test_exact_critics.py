@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from machines import exact_rows, linear_machine, oracle_order
+from symmetric_machines import exact_rows, linear_machine, oracle_order
 
 from keras_dgm import EHM, SymmetricVAE
 from keras_dgm.testing import LinearHelmholtzMachine, check_gradient_estimator

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from machines import LogNormalDensity, line, plane_machine, plane_rows, values
+from symmetric_machines import LogNormalDensity, line, plane_machine, plane_rows, values
 
 from keras_dgm import EHM, SymmetricVAE, networks
 from keras_dgm.distributions import Bernoulli, Chain, Normal

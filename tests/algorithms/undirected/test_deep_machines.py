@@ -1,7 +1,7 @@
 """DBM and DBN: greedy beginnings, joint learning, what each step's gradient is."""
 
+import boltzmann_machines as machines
 import keras
-import machines
 import numpy as np
 import pytest
 from keras import ops
@@ -56,14 +56,14 @@ def test_a_dbm_begins_greedily_and_learns_jointly(tmp_path):
     algorithm.compile(keras.optimizers.SGD(0.05))
     fresh = dbm_bound(algorithm, x[:200])
     optimizer = keras.optimizers.SGD(0.3, momentum=0.9)
-    histories = dgm.pretrain(dbm, x, epochs=4, batch_size=50, optimizer=optimizer)
+    histories = dgm.pretrain(dbm, x, epochs=8, batch_size=50, optimizer=optimizer)
     assert len(histories) == 2
     begun = dbm_bound(algorithm, x[:200])
     algorithm.fit(x, batch_size=50, epochs=12, verbose=0)
     learned = dbm_bound(algorithm, x[:200])
     # A fair coin each: 8 log 2 = 5.55. The data's entropy is 2.50.
     assert fresh == pytest.approx(-8 * np.log(2), abs=0.1)
-    assert begun > fresh and learned > fresh + 1.2
+    assert begun > fresh + 0.2 and learned > begun + 0.3
     assert learned < -machines.ENTROPY_OF_BARS + 0.2
     bracket = algorithm.estimate_log_partition(num_temperatures=200, data=x, burn_in=50)
     for estimate in bracket:

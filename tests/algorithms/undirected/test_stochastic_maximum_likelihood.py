@@ -1,7 +1,7 @@
 """Persistent chains: the likelihood's gradient, state in files, resumption."""
 
+import boltzmann_machines as machines
 import keras
-import machines
 import numpy as np
 import pytest
 from keras import ops
