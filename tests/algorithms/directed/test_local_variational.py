@@ -16,9 +16,6 @@ from keras_dgm.testing import softplus
 COPIES, DRAWS = 400, 40
 
 
-# MeanFieldVI -----------------------------------------------------------------------------------
-
-
 def mean_field(rows, **options):
     oracle, generative, _ = linear_gaussian(3, 2)
     x = oracle.sample(rows, np.random.default_rng(1))[0].astype("float32")
@@ -42,8 +39,9 @@ def test_the_table_finds_each_points_best_factorised_q():
     assert history["elbo"][-1] == pytest.approx(best, abs=0.3)
     # Data without an entry in the table: optimised from the start, for the same result.
     fresh = oracle.sample(40, np.random.default_rng(2))[0].astype("float32")
-    elbo = model.evaluate(np.repeat(fresh, 20, axis=0), batch_size=800, verbose=0)[0]
-    assert model.evaluate(fresh, batch_size=40, verbose=0, return_dict=True)["elbo"] < 0.0
+    many = np.repeat(fresh, 20, axis=0)
+    model.local_learning_rate = 0.05
+    elbo = model.evaluate(many, batch_size=800, verbose=0, return_dict=True)["elbo"]
     best = np.mean(oracle.log_marginal(fresh)) - oracle.approximation_gap()
     assert elbo == pytest.approx(best, abs=0.1)
     np.testing.assert_allclose(
@@ -110,7 +108,9 @@ def test_discrete_local_gradients_are_unbiased(monkeypatch, wrong):
 
     program = backend.compiled(generative, look)
     report = testing.check_gradient_estimator(
-        lambda i: [ops.convert_to_numpy(program(ops.convert_to_tensor(x), backend.as_seed(i)))],
+        lambda i: [
+            ops.convert_to_numpy(program(ops.convert_to_tensor(x), backend.as_seed(1000 + i)))
+        ],
         [exact],
         100,
     )
@@ -167,8 +167,6 @@ def test_mean_field_refuses_what_it_cannot_hold():
     with pytest.raises(ValueError, match="no inference network"):
         model(rows_of(2))
 
-
-# SemiAmortizedVAE ------------------------------------------------------------------------------
 
 RATE, STEPS, INNER = 0.05, 3, 2
 
