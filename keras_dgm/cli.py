@@ -74,6 +74,8 @@ def sample(
     if path.suffix not in (".png", ".npy"):
         raise ValueError(f"The output {output!r} should end with .png or .npy.")
     loaded = presets.from_preset(model, revision=revision)
+    if not hasattr(loaded, "sample"):
+        raise ValueError(f"{model} is a {type(loaded).__name__}, which draws no samples.")
     if mean and "mean" not in inspect.signature(loaded.sample).parameters:
         raise ValueError(f"{model} has no expected pixels: leave out --mean.")
     images = loaded.sample(number, seed=seed, **({"mean": True} if mean else {}))

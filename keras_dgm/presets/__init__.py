@@ -4,10 +4,15 @@ A preset is `config.json`, `model.weights.h5`, `metadata.json` and a card: no pi
 its own. `save_to_preset` writes one, `from_preset` loads one, `list_presets` names the registry's.
 """
 
+from .annealed_figures import annealed_figures
+from .features import load_features
 from .integrity import FORMAT_VERSION
 from .loading import from_preset
+from .plane_figures import mode_figures, plane_log_likelihood
+from .publishing import mean_figure, publish, recipe_main
 from .records import describe_data, describe_training, log_likelihood_figure
 from .registry import Entry, cache_folder, zoo_folder
+from .sample_figures import sample_figures, train_by_samples
 from .saving import save_to_preset
 from .zoo import download, draw_samples, list_presets, verify, write_zoo_folder
 
@@ -16,6 +21,7 @@ list = list_presets
 __all__ = [
     "FORMAT_VERSION",
     "Entry",
+    "annealed_figures",
     "cache_folder",
     "describe_data",
     "describe_training",
@@ -24,8 +30,16 @@ __all__ = [
     "from_preset",
     "list",
     "list_presets",
+    "load_features",
     "log_likelihood_figure",
+    "mean_figure",
+    "mode_figures",
+    "plane_log_likelihood",
+    "publish",
+    "recipe_main",
+    "sample_figures",
     "save_to_preset",
+    "train_by_samples",
     "verify",
     "write_zoo_folder",
     "zoo_folder",

@@ -32,7 +32,7 @@ def card(name: str, metadata: Mapping[str, Any], metrics: Mapping[str, Any] | No
     if metrics.get("description"):
         head += [str(metrics["description"]), ""]
     facts = [
-        ("Class", f"`keras_dgm.{metadata['class']}`"),
+        ("Class", f"`{_package(metadata)}.{metadata['class']}`"),
         ("Parameters", f"{metadata['parameters']:,}"),
         ("Architecture", metrics.get("architecture")),
         ("Written with", _written_with(metadata)),
@@ -52,7 +52,15 @@ def figure_text(figure: Mapping[str, Any]) -> str:
         details.append(f"{figure['num_samples']} samples a point")
     if figure.get("count"):
         details.append(f"{figure['count']} points")
+    if figure.get("features"):
+        details.append(f"features of {figure['features']}")
+    details += [f"{key} {figure[key]}" for key in ("n_real", "n_fake") if figure.get(key)]
     return f"{text} ({', '.join(details)})" if details else text
+
+
+def _package(metadata: Mapping[str, Any]) -> str:
+    """The package that the class is imported from: this one, or Keras for a plain network."""
+    return str(metadata.get("module", "keras_dgm")).split(".")[0]
 
 
 def _written_with(metadata: Mapping[str, Any]) -> str:
@@ -100,7 +108,8 @@ def _figures(metrics: Mapping[str, Any]) -> list[str]:
 
 def _use(name: str, metrics: Mapping[str, Any]) -> list[str]:
     lines = ["## Use", "", "```python", "import keras_dgm as dgm", ""]
-    lines += [f'model = dgm.from_preset("{name}")', "model.sample(64, seed=0)", "```", ""]
+    use = str(metrics.get("use") or f'model = dgm.from_preset("{name}")\nmodel.sample(64, seed=0)')
+    lines += [*use.splitlines(), "```", ""]
     commands = metrics.get("commands") or {}
     if commands.get("train"):
         lines += ["Train it again:", "", "```bash", commands["train"], "```", ""]

@@ -60,8 +60,8 @@ def describe_training(model: Any, seconds: float, **settings: Any) -> dict[str, 
     optimizers = getattr(model.optimizer, "by_player", {"": model.optimizer})
     return {
         "optimizer": "; ".join(_optimizer(*item) for item in optimizers.items()),
-        **settings,
         "seed": getattr(model, "seed", None),
+        **settings,
         "time": f"{seconds:.0f} s",
         "backend": f"{backend.name()}, Keras {keras.__version__}",
         "hardware": hardware(),

@@ -128,8 +128,11 @@ def test_own_zoo_is_whole_and_small(own):
 )
 def test_own_presets_load_and_sample(own, name):
     model = presets.from_preset(name, local_files_only=True)
-    samples = model.sample(4, seed=0)
-    assert len(samples) == 4 and np.isfinite(samples).all()
+    if hasattr(model, "sample"):
+        samples = model.sample(4, seed=0)
+        assert len(samples) == 4 and np.isfinite(samples).all()
+    else:
+        assert name.startswith("classifier_") and presets.load_features(name).classifier.built
     metadata = integrity.read_json(own / name / integrity.METADATA)
     assert type(model).__name__ == metadata["class"]
 
