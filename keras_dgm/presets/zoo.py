@@ -15,6 +15,7 @@ from keras_dgm import plotting
 from . import cards, registry
 from .fetch import Progress
 from .files import write_bytes, write_text
+from .histories import describe_history, dumps
 from .integrity import (
     CARD,
     CONFIG,
@@ -100,7 +101,8 @@ def write_zoo_folder(
         model: the trained model.
         directory: the folder; its name is the preset's.
         metrics: what is to be said of it, see `zoo/README.md`: description, architecture, data,
-            training, figures, published, limits.
+            training, figures, published, limits. Without a `history` in it, that of the model's
+            last `fit` is written.
         samples: images (n, height, width[, channels]) or points (n, 2), drawn into samples.png.
         recipe: the script that trained it, copied into the folder.
 
@@ -112,7 +114,10 @@ def write_zoo_folder(
     commands = {"train": f"keras-dgm train {name}", "evaluate": f"keras-dgm evaluate {name}"}
     document = {"format_version": FORMAT_VERSION, "commands": commands, **metrics}
     document["samples"] = samples is not None
-    write_text(folder / METRICS, json.dumps(document, indent=2) + "\n")
+    history = document.get("history") or describe_history(getattr(model, "history", None))
+    if history:
+        document["history"] = history
+    write_text(folder / METRICS, dumps(document))
     if samples is not None:
         draw_samples(samples, folder / SAMPLES)
     if recipe is not None and Path(recipe).resolve() != (folder / RECIPE).resolve():
