@@ -1,5 +1,7 @@
 """Estimators on a trained model."""
 
+from keras_dgm.evaluation.annealed_likelihood import PriorProposals, annealed_log_likelihood
+from keras_dgm.evaluation.detection import area_under_roc
 from keras_dgm.evaluation.features import (
     FeatureNetwork,
     classifier_features,
@@ -28,7 +30,10 @@ __all__ = [
     "FeatureReport",
     "GradientSNR",
     "InferenceGap",
+    "PriorProposals",
     "RunningMoments",
+    "annealed_log_likelihood",
+    "area_under_roc",
     "classifier_features",
     "feature_moments",
     "frechet_distance",
