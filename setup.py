@@ -6,7 +6,7 @@ setup(
     packages=[*find_packages(include=["keras_dgm", "keras_dgm.*"]), "keras_dgm.zoo"],
     package_dir={"keras_dgm.zoo": "zoo"},
     package_data={
-        "keras_dgm": ["py.typed"],
+        "keras_dgm": ["py.typed", "gallery/page/*"],
         "keras_dgm.zoo": ["*.json", "*.md", "*/*.json", "*/*.md", "*/*.py", "*/*.h5", "*/*.png"],
     },
 )

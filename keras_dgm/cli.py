@@ -1,4 +1,4 @@
-"""The command `keras-dgm`: train, sample, measure, list, fetch, verify and publish models."""
+"""The command `keras-dgm`: train, sample, measure, list, show, fetch, verify, publish models."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.table import Table
 
 from keras_dgm import datasets, presets
 from keras_dgm.datasets.load import BINARIZATIONS
+from keras_dgm.gallery import make_gallery
 from keras_dgm.presets import cards, hub, integrity, recipes
 
 _console = Console(highlight=False, soft_wrap=True)
@@ -178,6 +179,19 @@ def show(model: str, revision: str | None) -> None:
     click.echo(text or cards.card(folder.name, metadata, _metrics(folder)))
     records = integrity.parse_metadata(metadata, str(folder))
     click.echo(f"Revision: {integrity.revision_of(records)}\nFolder:   {folder}")
+
+
+@commands.command()
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False), default="gallery", show_default=True
+)
+@click.option("--names", help="Models, separated by commas [all that are installed].")
+@click.option("--seed", type=int, default=0, show_default=True)
+def gallery(output: str, names: str | None, seed: int) -> None:
+    """Write a static page of models: samples, walks, reconstructions, curves and figures."""
+    chosen = None if names is None else [name for name in names.split(",") if name]
+    page = make_gallery(output, chosen, seed, say=_console.print)
+    _console.print(f"Gallery: {page}")
 
 
 @commands.command()

@@ -5,7 +5,7 @@ Usage: python tools/check_imports.py [PACKAGE_FOLDER]
 Every part has a tier; a module may import parts of its own tier and of lower ones:
 
     backend <- distributions, networks <- models, sampling <- algorithms
-            <- evaluation, callbacks, testing <- presets <- cli
+            <- evaluation, callbacks, testing <- presets <- gallery <- cli
 
 datasets and plotting stand beside: everyone above the backend may use them, they use nothing of the
 library. Two parts of one tier may not import each other both ways. A few upward imports are allowed
@@ -35,8 +35,9 @@ TIERS = {
     "callbacks": 4,
     "testing": 4,
     "presets": 5,
-    "cli": 6,
-    ROOT: 7,
+    "gallery": 6,
+    "cli": 7,
+    ROOT: 8,
 }
 BESIDE = {"datasets", "plotting"}
 LATE = {

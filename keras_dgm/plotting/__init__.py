@@ -13,11 +13,13 @@ from keras_dgm.plotting.images import (
     latent_traversal,
     reconstruction_strip,
 )
+from keras_dgm.plotting.tiles import image_tiles
 
 __all__ = [
     "chain_strip",
     "density_2d",
     "image_grid",
+    "image_tiles",
     "latent_traversal",
     "png_bytes",
     "reconstruction_strip",

@@ -1,4 +1,4 @@
-"""The course of a training as metrics.json holds it: one list a term, thinned to what a curve needs."""
+"""The course of a training as metrics.json holds it: one list a term, thinned for a curve."""
 
 from __future__ import annotations
 
