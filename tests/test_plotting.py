@@ -186,6 +186,14 @@ def test_density_is_upright_and_relative():
     np.testing.assert_allclose(_picture(plotting.density_2d(grid)), np.exp(grid) / 4)
 
 
+def test_contours_lie_one_nat_apart():
+    figure = plotting.density_2d(lambda x: -(x**2).sum(-1), resolution=80, contours=3)
+    [lines] = [c for c in figure.axes[0].collections if hasattr(c, "levels")]
+    np.testing.assert_allclose(np.diff(lines.levels), 1.0)
+    for level, path in zip(lines.levels, lines.get_paths()):
+        np.testing.assert_allclose((path.vertices**2).sum(axis=1), -level, atol=0.06)
+
+
 def test_density_says_how_many_samples_it_leaves_out():
     figure = plotting.density_2d(np.zeros((2, 2)), samples=[[0, 0], [9, 0], [0, -9]])
     assert "2 of 3 samples lie outside" in _texts(figure)

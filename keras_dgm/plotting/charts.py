@@ -107,7 +107,13 @@ def training_curves(history, metrics=None, title=None, path=None):
 
 
 def density_2d(
-    log_density, samples=None, extent=(-4, 4, -4, 4), resolution=200, title=None, path=None
+    log_density,
+    samples=None,
+    extent=(-4, 4, -4, 4),
+    resolution=200,
+    title=None,
+    path=None,
+    contours=0,
 ):
     """A density of the plane as a heat map, with samples on it.
 
@@ -120,6 +126,7 @@ def density_2d(
         extent: (x_low, x_high, y_low, y_high).
         resolution: points along each axis, for a function.
         title, path: as in `image_grid`.
+        contours: lines of equal log-density to draw, one nat apart from the highest down.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -142,6 +149,11 @@ def density_2d(
         interpolation="nearest",
     )
     figure.colorbar(picture, ax=axes, label="density / largest density", shrink=0.9, aspect=25)
+    if contours:
+        levels = grid.max() - np.arange(contours, 0, -1)
+        style = {"colors": "0.25", "linewidths": 0.7, "linestyles": "-"}
+        # With an origin, values sit at the centres of the cells, as the image has them.
+        axes.contour(grid, levels, origin="lower", extent=extent, **style)
     if samples is not None:
         samples = figures.check_finite(samples, "samples")
         if samples.ndim != 2 or samples.shape[1] != 2:
