@@ -7,6 +7,13 @@ its own. `save_to_preset` writes one, `from_preset` loads one, `list_presets` na
 from .annealed_figures import annealed_figures
 from .features import load_features
 from .integrity import FORMAT_VERSION
+from .likelihood_figures import (
+    annealed_figure,
+    cosine_to_zero,
+    likelihood_figures,
+    train_by_likelihood,
+    write_by_likelihood,
+)
 from .loading import from_preset
 from .plane_figures import mode_figures, plane_log_likelihood
 from .publishing import mean_figure, publish, recipe_main
@@ -21,13 +28,16 @@ list = list_presets
 __all__ = [
     "FORMAT_VERSION",
     "Entry",
+    "annealed_figure",
     "annealed_figures",
     "cache_folder",
+    "cosine_to_zero",
     "describe_data",
     "describe_training",
     "download",
     "draw_samples",
     "from_preset",
+    "likelihood_figures",
     "list",
     "list_presets",
     "load_features",
@@ -39,8 +49,10 @@ __all__ = [
     "recipe_main",
     "sample_figures",
     "save_to_preset",
+    "train_by_likelihood",
     "train_by_samples",
     "verify",
+    "write_by_likelihood",
     "write_zoo_folder",
     "zoo_folder",
 ]

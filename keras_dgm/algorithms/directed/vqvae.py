@@ -14,6 +14,9 @@ from keras_dgm.algorithms.directed.code_usage import CodeUsage
 from keras_dgm.models.outputs import output_shape
 from keras_dgm.networks.vector_quantizer import VectorQuantizer
 
+# Rows of data that are encoded at a time.
+ROWS = 1000
+
 
 @keras.saving.register_keras_serializable(package="keras_dgm")
 class VQVAE(Algorithm):
@@ -223,12 +226,13 @@ class VQVAE(Algorithm):
             self.compiled_function(("sample", num_samples, mean), draw)(seed)
         )
 
-    def log_likelihood(self, x, num_samples=1, seed=0):
+    def log_likelihood(self, x, num_samples=1, seed=0, verbose=0):
         """log p(x | codes of x) - N log K, a lower bound on log p(x); NumPy array (batch,), nats.
 
         Args:
             x: array (batch, *event).
-            num_samples, seed: accepted for the interface of other models; nothing is drawn.
+            num_samples, seed, verbose: accepted for the interface of other models; nothing is
+                drawn.
         """
 
         def bound(x):
@@ -246,8 +250,10 @@ class VQVAE(Algorithm):
     def _on_rows(self, name, x, function):
         x = ops.convert_to_numpy(x) if hasattr(x, "dtype") else np.asarray(x)
         self.check_data(x)
-        x = ops.convert_to_tensor(x.astype("float32"))
-        return ops.convert_to_numpy(self.compiled_function(name, function)(x))
+        program = self.compiled_function(name, function)
+        parts = [x[start : start + ROWS] for start in range(0, max(1, len(x)), ROWS)]
+        parts = [program(ops.convert_to_tensor(part.astype("float32"))) for part in parts]
+        return np.concatenate([ops.convert_to_numpy(part) for part in parts])
 
     def get_config(self):
         return {
