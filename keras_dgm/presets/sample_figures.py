@@ -15,6 +15,7 @@ from keras_dgm.evaluation.frechet import feature_moments, frechet_distance
 
 from .features import load_features
 from .loading import from_preset
+from .publishing import mean_figure
 from .records import describe_data, describe_training
 from .zoo import write_zoo_folder
 
@@ -60,20 +61,20 @@ def sample_figures(
         others = from_preset(reference).sample(num_samples, seed=seed, mean=True)
         scaled = low + (high - low) * others
         figures[f"frechet_distance_of_{reference}"] = distance_figure(moments, scaled, network)
-    figures["least_class_share"] = least_class_share(samples, network)
+    chosen = np.concatenate([p.argmax(axis=1) for p in network.probabilities(samples)])
+    figures["least_class_share"] = least_class_share(chosen, network)
+    if getattr(getattr(model, "generator", None), "num_classes", None) is not None:
+        # Without conditions, samples are drawn for the classes in turn.
+        agrees = chosen == np.arange(num_samples) % model.generator.num_classes
+        figures["samples_of_the_class_asked_for"] = mean_figure(100.0 * agrees, "%")
     if hasattr(model, "reconstruct"):
         decoded = np.concatenate(
             [model.reconstruct(test[start : start + 500]) for start in range(0, len(test), 500)]
         )
         figures["frechet_distance_of_reconstructions"] = distance_figure(moments, decoded, network)
         low, high = dataset.value_range
-        error = np.float64(np.mean(np.square((decoded - test) / (high - low)), axis=(1, 2, 3)))
-        figures["reconstruction_mse"] = {
-            "value": float(error.mean()),
-            "standard_error": float(error.std(ddof=1) / np.sqrt(len(error))),
-            "unit": "a pixel, of images in [0, 1]",
-            "count": len(error),
-        }
+        error = np.mean(np.square((decoded - test) / (high - low)), axis=(1, 2, 3))
+        figures["reconstruction_mse"] = mean_figure(error, "a pixel, of images in [0, 1]")
     return figures
 
 
@@ -88,9 +89,12 @@ def distance_figure(real: Any, fake: Any, network: FeatureNetwork) -> dict[str, 
     }
 
 
-def least_class_share(samples: np.ndarray, network: FeatureNetwork) -> dict[str, Any]:
-    """The share of the samples in the class with the fewest, in percent, and every share."""
-    chosen = np.concatenate([p.argmax(axis=1) for p in network.probabilities(samples)])
+def least_class_share(chosen: np.ndarray, network: FeatureNetwork) -> dict[str, Any]:
+    """The share of the class with the fewest samples, in percent, and every class's.
+
+    Args:
+        chosen: the class that the network gives each sample, (n,).
+    """
     classes = network.classifier.output_shape[-1]
     shares = 100.0 * np.bincount(chosen, minlength=classes) / len(chosen)
     return {
@@ -120,7 +124,8 @@ def train_by_samples(
     """Trains a model of images, keeps its best epoch, measures it and writes its folder.
 
     The best epoch is that whose samples lie nearest to the validation split; the card tells the
-    distance of the last one too. A moving average of the weights takes their place.
+    distance of the last one too, at the same number of samples. A moving average of the weights
+    takes their place.
 
     Args:
         model: compiled, with `sample`.
