@@ -6,6 +6,7 @@ its own. `save_to_preset` writes one, `from_preset` loads one, `list_presets` na
 
 from .annealed_figures import annealed_figures
 from .features import load_features
+from .helmholtz_figures import compare_latent_critics, helmholtz_figures
 from .integrity import FORMAT_VERSION
 from .likelihood_figures import (
     annealed_figure,
@@ -15,7 +16,7 @@ from .likelihood_figures import (
     write_by_likelihood,
 )
 from .loading import from_preset
-from .plane_figures import mode_figures, plane_log_likelihood
+from .plane_figures import coverage_figures, mode_figures, plane_log_likelihood
 from .publishing import mean_figure, publish, recipe_main
 from .records import describe_data, describe_training, log_likelihood_figure
 from .registry import Entry, cache_folder, zoo_folder
@@ -31,12 +32,15 @@ __all__ = [
     "annealed_figure",
     "annealed_figures",
     "cache_folder",
+    "compare_latent_critics",
+    "coverage_figures",
     "cosine_to_zero",
     "describe_data",
     "describe_training",
     "download",
     "draw_samples",
     "from_preset",
+    "helmholtz_figures",
     "likelihood_figures",
     "list",
     "list_presets",

@@ -56,6 +56,28 @@ def mode_figures(
     }
 
 
+def coverage_figures(points: np.ndarray, dataset: Any) -> dict[str, Any]:
+    """Modes found by all samples together, and the share of samples of high quality, in percent.
+
+    The protocol of the ring of 8 and the grid of 25 Gaussians (Lin et al. 2018, PacGAN): 2 500
+    samples, within three standard deviations.
+
+    Args:
+        points: samples (n, 2).
+        dataset: a mixture of `keras_dgm.datasets`, with `means` and `stddev`.
+
+    Returns:
+        Figures `modes` and `high_quality`, as metrics.json holds them.
+    """
+    found = mode_coverage(points, dataset.means, dataset.stddev)
+    share = 100.0 * found.high_quality
+    error = float(np.sqrt(share * (100.0 - share) / len(points)))
+    return {
+        "modes": {"value": found.modes, "unit": f"of {found.num_modes}", "count": len(points)},
+        "high_quality": {"value": share, "standard_error": error, "unit": "% of the samples"},
+    }
+
+
 def plane_log_likelihood(
     potential: Callable[[np.ndarray], np.ndarray],
     points: np.ndarray,

@@ -30,6 +30,7 @@ def sample_figures(
     reference: str | None = REFERENCE,
     num_samples: int = 10_000,
     seed: int = 0,
+    sampling: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The figures of a model that is judged by its samples, as metrics.json holds them.
 
@@ -46,11 +47,12 @@ def sample_figures(
             None.
         num_samples: samples, and images of either split, at most.
         seed: of the samples.
+        sampling: further arguments of `model.sample`, such as `{"mean": True}`.
     """
     network = load_features(features, dataset.value_range)
     test = dataset.test.images[:num_samples]
     moments = feature_moments(test, network)
-    samples = model.sample(num_samples, seed=seed)
+    samples = model.sample(num_samples, seed=seed, **(sampling or {}))
     train = dataset.train.images[:num_samples]
     figures = {
         "frechet_distance": distance_figure(moments, samples, network),
@@ -118,6 +120,7 @@ def train_by_samples(
     features: str = FEATURES,
     num_checked: int = 2000,
     seed: int = 0,
+    sampling: Mapping[str, Any] | None = None,
     verbose: Any = "auto",
     **settings: Any,
 ) -> Any:
@@ -139,6 +142,7 @@ def train_by_samples(
         features: classifier of the zoo whose features pick the epoch.
         num_checked: samples of each measurement that picks the epoch.
         seed: of the samples.
+        sampling: further arguments of `model.sample`.
         settings: what the card says of training besides.
 
     Returns:
@@ -146,7 +150,8 @@ def train_by_samples(
     """
     network = load_features(features, dataset.value_range)
     valid = dataset.valid.images[:10_000]
-    measure = FrechetDistance(valid, network, num_checked, seed=seed)
+    sampling = dict(sampling or {})
+    measure = FrechetDistance(valid, network, num_checked, seed=seed, **sampling)
     train = dataset.train
     started = time.monotonic()
     model.fit(
@@ -159,7 +164,7 @@ def train_by_samples(
     )
     seconds = time.monotonic() - started
     test = dataset.test.images[:10_000]
-    last = distance_figure(test, model.sample(len(test), seed=seed), network)
+    last = distance_figure(test, model.sample(len(test), seed=seed, **sampling), network)
     measure.restore_best()
     if getattr(model, "average", None) is not None:
         model.average.write_to_weights()
@@ -178,7 +183,7 @@ def train_by_samples(
         ),
         "figures": dict([first, ("frechet_distance_of_the_last_epoch", last), *others]),
     }
-    samples = model.sample(64, seed=seed)
+    samples = model.sample(64, seed=seed, **sampling)
     folder = write_zoo_folder(model, directory, metrics, samples=samples, recipe=recipe)
     if hasattr(model, "reconstruct"):
         shown = test[:12]
