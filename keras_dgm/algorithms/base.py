@@ -99,8 +99,6 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
         self._test_terms = TermMeans(self.evaluation_terms or self.terms, name="test_terms")
         self.built = True
 
-    # Players ---------------------------------------------------------------------------------
-
     def player_variables(self, player):
         """The trainable variables that a player moves."""
         if len(self.players) == 1:
@@ -284,8 +282,6 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
             self._programs[key] = backend.compiled(self, fn)
         return self._programs[key]
 
-    # Randomness and state --------------------------------------------------------------------
-
     def next_seed(self):
         """A fresh seed. `evaluate` has a sequence of its own, which starts anew each time."""
         state = self.evaluation_seed_state if self._step.evaluating else self.seed_state
@@ -308,8 +304,6 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
         )
         self._learning_state[name] = variable
         return variable
-
-    # Data and terms --------------------------------------------------------------------------
 
     def check_data(self, x):
         """Raises a ValueError for an array that the model cannot have generated."""
@@ -361,8 +355,6 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
         if self._in_evaluate:
             return {**self._test_terms.result(), **self.evaluation_extras()}
         return self._train_terms.result()
-
-    # Files -----------------------------------------------------------------------------------
 
     def get_config(self):
         config = {"name": self.name, "seed": self.seed, "updates": self.updates}

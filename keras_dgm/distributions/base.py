@@ -36,8 +36,6 @@ class Distribution(keras.layers.Layer):
         self.learned = bool(learned)
         self.context_shape = None
 
-    # What a family says -------------------------------------------------------------------------
-
     def parameter_shapes(self):
         """Dictionary from parameter name to its shape for one event."""
         return {"loc": self.event_shape}
@@ -75,8 +73,6 @@ class Distribution(keras.layers.Layer):
 
     def check_value(self, x, name="x"):
         """Raises a ValueError for an array outside the family's support."""
-
-    # Building -----------------------------------------------------------------------------------
 
     def build(self, context_shape=None):
         """Creates the weights.
@@ -161,8 +157,6 @@ class Distribution(keras.layers.Layer):
             value = value.mean(axis=(0, 1))
         bias.assign(value.reshape(bias.shape))
 
-    # Use ----------------------------------------------------------------------------------------
-
     def call(self, context=None, training=None):
         """The raw parameters, a dictionary of float32 tensors (..., *parameter_shape)."""
         if self.context_shape is None:
@@ -237,8 +231,6 @@ class Distribution(keras.layers.Layer):
 
     def compute_output_shape(self, context_shape=None):
         return {name: shape for name, shape in self.parameter_shapes().items()}
-
-    # Files --------------------------------------------------------------------------------------
 
     def get_build_config(self):
         """None: the owner builds its parts in its constructor."""

@@ -72,8 +72,6 @@ class BoltzmannMachine(UnnormalizedModel):
         """The biases of a layer, a tensor."""
         return ops.convert_to_tensor(self.biases[layer])
 
-    # Layers and states --------------------------------------------------------------------------
-
     def flat(self, v):
         """v (..., *event) as (..., units), float32."""
         v = ops.cast(v, "float32")
@@ -126,8 +124,6 @@ class BoltzmannMachine(UnnormalizedModel):
             total = total + ops.matmul(others[above], ops.transpose(self.kernel_of(layer)))
         return total
 
-    # Chains -------------------------------------------------------------------------------------
-
     def tempered(self, beta, base_biases=None):
         """This machine at an inverse temperature; see `TemperedMachine`."""
         return TemperedMachine(self, beta, base_biases)
@@ -175,8 +171,6 @@ class BoltzmannMachine(UnnormalizedModel):
         """What `annealing_path` is walked with: one step of block Gibbs sampling."""
         return BlockGibbs(num_steps=1)
 
-    # Exact answers ------------------------------------------------------------------------------
-
     def exact_log_partition(self):
         """log Z in nats by enumeration of the smaller side, a float.
 
@@ -196,8 +190,6 @@ class BoltzmannMachine(UnnormalizedModel):
         """
         even, _ = enumeration.sample(self, num_samples, seed)
         return even[0].reshape((num_samples, *self.event_shape)).astype("float32")
-
-    # Data ---------------------------------------------------------------------------------------
 
     def check_value(self, x, name="x"):
         """Binary values, for Bernoulli visibles."""

@@ -59,7 +59,7 @@ class TemperedMachine:
         """u_beta, the odd layers' logits given."""
         total = 0.0
         for logits in odd_logits:
-            total = total + ops.sum(ops.softplus(logits), axis=-1)
+            total = total + ops.sum(backend.softplus(logits), axis=-1)
         for number, value in enumerate(even):
             bias = self.even_bias(number)
             if number == 0 and self.machine.is_gaussian:

@@ -34,8 +34,6 @@ class UnnormalizedModel(keras.layers.Layer):
             shape=(), initializer="zeros", trainable=False, autocast=False, name="log_partition"
         )
 
-    # What a model says --------------------------------------------------------------------------
-
     def potential(self, x, training=None):
         """u(x), shape (...,), for x (..., *event)."""
         raise NotImplementedError
@@ -47,8 +45,6 @@ class UnnormalizedModel(keras.layers.Layer):
     def default_sampler(self):
         """The sampler of `sample` where none is given, or None."""
         return None
-
-    # What a learning rule asks ------------------------------------------------------------------
 
     def chain_potential(self, state, training=None):
         """The potential of a chain's state: u(x), where the state is x itself."""
@@ -68,8 +64,6 @@ class UnnormalizedModel(keras.layers.Layer):
 
     def check_value(self, x, name="x"):
         """Raises a ValueError for an array outside the support."""
-
-    # Use ----------------------------------------------------------------------------------------
 
     def potential_and_gradient(self, x):
         """`(u(x), grad u(x))`, shapes (batch,) and (batch, *event)."""

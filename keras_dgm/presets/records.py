@@ -58,8 +58,10 @@ def describe_data(dataset: Any, split: str = "test", **arguments: Any) -> dict[s
 def describe_training(model: Any, seconds: float, **settings: Any) -> dict[str, Any]:
     """The `training` part: settings as given, and optimiser, seed, time and machine as found."""
     optimizers = getattr(model.optimizer, "by_player", {"": model.optimizer})
+    # Under a schedule the optimiser's own rate is only where it ended.
+    rate = "schedule" not in settings
     return {
-        "optimizer": "; ".join(_optimizer(*item) for item in optimizers.items()),
+        "optimizer": "; ".join(_optimizer(*item, rate) for item in optimizers.items()),
         "seed": getattr(model, "seed", None),
         **settings,
         "time": f"{seconds:.0f} s",
@@ -86,11 +88,11 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _optimizer(player: str, optimizer: Any) -> str:
+def _optimizer(player: str, optimizer: Any, with_rate: bool) -> str:
     rate = optimizer.get_config().get("learning_rate")
     if isinstance(rate, Mapping):
         rate = rate.get("class_name")
     elif isinstance(rate, float):
         rate = f"{rate:g}"
-    text = f"{type(optimizer).__name__}, learning rate {rate}"
+    text = type(optimizer).__name__ + (f", learning rate {rate}" if with_rate else "")
     return f"{player}: {text}" if player not in ("", "joint") else text

@@ -5,13 +5,13 @@ import keras
 import keras_dgm as dgm
 
 DATA = {"name": "mnist", "binarize": "static"}
-SETTINGS = {"epochs": 60, "batch_size": 50, "learning_rate": 1e-3}
+SETTINGS = {"epochs": 50, "batch_size": 50, "learning_rate": 1e-3}
 WORDS = {
     "description": "A sigmoid belief network on static binarised MNIST, learned by NVIL with ten "
     "draws.",
     "architecture": "two layers of 200 Bernoulli latents, linear: 784-200-200 upwards, "
     "200-200-784 downwards",
-    "limits": "Two linear layers; trained for 60 epochs, where published figures take many "
+    "limits": "Two linear layers; trained for 50 epochs, where published figures take many "
     "hundreds.",
     "published": {
         "log_likelihood": {

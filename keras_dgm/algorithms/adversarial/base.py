@@ -91,8 +91,6 @@ class AdversarialAlgorithm(Algorithm):
             self.variance_reduction.attach(self)
         super().finish()
 
-    # A step ---------------------------------------------------------------------------------------
-
     def move(self, player, data, seed):
         """One move of a player, by `minimize`; returns the terms that it can tell."""
         raise NotImplementedError
@@ -166,8 +164,6 @@ class AdversarialAlgorithm(Algorithm):
         if player == self.averaged_player and self.average is not None:
             self.average.update()
 
-    # What critics are shown, and their penalties ------------------------------------------------
-
     def noise_level(self):
         """The instance noise's standard deviation now; 0.0 exactly where there is none."""
         if not callable(self.instance_noise):
@@ -208,8 +204,6 @@ class AdversarialAlgorithm(Algorithm):
     def penalty_terms(self):
         """Names under which the penalties are logged."""
         return tuple(penalty.term for penalty in self.penalties)
-
-    # Files ----------------------------------------------------------------------------------------
 
     def load_preset_weights(self, path):
         """See `PresetFiles`; the moving average starts anew at the weights read."""

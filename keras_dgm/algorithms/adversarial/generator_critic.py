@@ -71,8 +71,6 @@ class GeneratorCriticAlgorithm(AdversarialAlgorithm):
         part = self.critic if player in self.critics else self.generator
         return part.trainable_variables
 
-    # What is looked at --------------------------------------------------------------------------
-
     def condition(self, data):
         """The batch's condition, or None for an unconditional model."""
         if not self.generator.is_conditional:
@@ -112,8 +110,6 @@ class GeneratorCriticAlgorithm(AdversarialAlgorithm):
             condition = ops.concatenate([condition, condition], axis=0)
         outputs = self.look(both, condition, training)
         return outputs[:rows], outputs[rows:]
-
-    # Moves ----------------------------------------------------------------------------------------
 
     def critic_loss(self, real, fake, condition):
         """`(loss, terms)` of the critic, from its outputs."""
@@ -183,8 +179,6 @@ class GeneratorCriticAlgorithm(AdversarialAlgorithm):
         losses = {"critic_loss": critic_loss, "generator_loss": generator_loss}
         return {**self.value_terms(*outputs), **critic_terms, **generator_terms, **losses}
 
-    # Checks ---------------------------------------------------------------------------------------
-
     def check_data(self, x):
         """Shape, finiteness, and the range of what the generator can give."""
         checks.event("x", x, self.generator.event_shape)
@@ -228,8 +222,6 @@ class GeneratorCriticAlgorithm(AdversarialAlgorithm):
                 f"y has shape {tuple(y.shape)}, dtype {y.dtype} and values from {np.min(y):g} to "
                 f"{np.max(y):g}; expected {what}."
             )
-
-    # Use ------------------------------------------------------------------------------------------
 
     def call(self, x, y=None, training=None):
         """The critic's outputs for x, as `predict` gives them."""

@@ -84,8 +84,6 @@ class SVRG:
         }
         self.taken = state("svrg_taken", ())
 
-    # A step ---------------------------------------------------------------------------------------
-
     def turn(self, algorithm, player, data, seed):
         """A player's move with its gradients corrected."""
         if player not in self.wrapped:
@@ -109,8 +107,6 @@ class SVRG:
         with backend.replaced(weights, values), algorithm.recording() as moves:
             algorithm.move(player, data, seed)
         return {name: gradients[0] for name, gradients in moves.items()}
-
-    # Snapshots and figures ------------------------------------------------------------------------
 
     def _program(self, algorithm, key, at_snapshot):
         """Compiled function of (batch, seed state) that gives the wrapped players' gradients."""

@@ -119,8 +119,6 @@ class AdversarialVariationalBayes(AdversarialAlgorithm):
         """psi, theta or phi."""
         return getattr(self, player).trainable_variables
 
-    # Draws and values -----------------------------------------------------------------------------
-
     def posterior_draw(self, x, seed, training=None):
         """h = h_phi(x, e), one for each x, with its gradient."""
         if self._is_implicit:
@@ -135,8 +133,6 @@ class AdversarialVariationalBayes(AdversarialAlgorithm):
         """V(x, h), (batch,), for `[x, h]`."""
         outputs = self.discriminator(pair, training=training)
         return ops.reshape(ops.cast(outputs, "float32"), (-1,))
-
-    # Moves ----------------------------------------------------------------------------------------
 
     def move(self, player, data, seed):
         """See `AdversarialAlgorithm`; theta and phi move by one pass at the first's turn."""
@@ -203,8 +199,6 @@ class AdversarialVariationalBayes(AdversarialAlgorithm):
         reconstruction = -ops.mean(self.generative.log_likelihood(x, h, training=False))
         elbo = -reconstruction - terms["posterior_value"]
         return {**terms, "reconstruction": reconstruction, "elbo_by_discriminator": elbo}
-
-    # Use ------------------------------------------------------------------------------------------
 
     def check_data(self, x):
         """Shape, finiteness and the likelihood's support."""

@@ -104,8 +104,6 @@ class LatentVariableAlgorithm(Algorithm):
     def evaluation_extras(self):
         return {} if self._active_units is None else {"active_units": self._active_units.result()}
 
-    # Draws and weights --------------------------------------------------------------------------
-
     def draw(self, x, num_samples, seed, training=None, stop_gradient=False):
         """`(h, log q(h | x))`, h (num_samples, batch, *latent) in the prior's order.
 
@@ -154,8 +152,6 @@ class LatentVariableAlgorithm(Algorithm):
             "effective_sample_size": ops.mean(weights.effective_sample_size(log_weights)),
             "resampling_entropy": ops.mean(weights.resampling_entropy(log_weights)),
         }
-
-    # Use ----------------------------------------------------------------------------------------
 
     def check_data(self, x):
         """Shape, finiteness and the likelihood's support."""

@@ -26,9 +26,9 @@ class IWAE(LatentVariableAlgorithm):
     - `"path_derivative"`: w~ with the parameters of q's density stopped ("sticking the landing").
       Biased for phi when K > 1.
 
-    Cost per step: one pass and gradient of the inference network on the batch (its density is
-    evaluated twice for `"dreg"` and `"path_derivative"`), one of the generative side on K times
-    the batch; `"dreg"` takes two of the latter.
+    Cost per step: one pass and gradient of the inference network on the batch, one of the
+    generative side on K times the batch; `"dreg"` takes two of each, `"path_derivative"` two of
+    the inference network.
 
     The loss reported is -I_K, not a surrogate.
 

@@ -126,8 +126,6 @@ class VQVAE(Algorithm):
         loss = weight * error - ops.mean(log_likelihood)
         return self._terms(log_likelihood, error, loss)
 
-    # Figures over the epoch -----------------------------------------------------------------------
-
     @property
     def metrics(self):
         return [*super().metrics, self._train_usage, self._test_usage] if self.built else []
@@ -145,8 +143,6 @@ class VQVAE(Algorithm):
     def get_metrics_result(self):
         result = super().get_metrics_result()
         return result if self._in_evaluate else {**result, **self._train_usage.result()}
-
-    # Use ------------------------------------------------------------------------------------------
 
     def check_data(self, x):
         """Shape, finiteness and the likelihood's support."""

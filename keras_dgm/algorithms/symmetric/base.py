@@ -115,8 +115,6 @@ class HelmholtzAlgorithm(AdversarialAlgorithm):
         part = parts[player] if player in parts else getattr(self, player)
         return part.trainable_variables
 
-    # The two phases -----------------------------------------------------------------------------
-
     def wake(self, x, seed, training=None):
         """`(z, log Q(z|x))` at a draw z for each x, the path through z kept."""
         return self.inference.sample_and_log_prob(x, seed=seed, training=training)
@@ -140,8 +138,6 @@ class HelmholtzAlgorithm(AdversarialAlgorithm):
             return self.generative.log_prior(inputs, training=training)
         outputs = getattr(self, critic)(inputs, training=training)
         return ops.reshape(ops.cast(outputs, "float32"), (-1,))
-
-    # Moves --------------------------------------------------------------------------------------
 
     def move(self, player, data, seed):
         """See `AdversarialAlgorithm`."""
@@ -248,8 +244,6 @@ class HelmholtzAlgorithm(AdversarialAlgorithm):
         terms["wake_mse"] = ops.mean(ops.square(decoded - x))
         terms["sleep_mse"] = ops.mean(ops.square(encoded - prior_z))
         return terms
-
-    # Use ----------------------------------------------------------------------------------------
 
     def check_data(self, x):
         """Shape, finiteness and the likelihood's support."""

@@ -121,8 +121,6 @@ class BiGAN(GeneratorCriticAlgorithm):
         losses = {"critic_loss": critic_loss, "generator_loss": self.joint_loss(*outputs)}
         return {**self.value_terms(*outputs), **losses}
 
-    # Use ------------------------------------------------------------------------------------------
-
     def call(self, x, training=None):
         """z = E(x), for a distribution layer its raw parameters, as `predict` gives them."""
         return self.encoder(ops.convert_to_tensor(x), training=training)

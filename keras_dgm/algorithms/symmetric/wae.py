@@ -164,8 +164,6 @@ class WAE(AdversarialAlgorithm):
         """The joint loss by its terms."""
         return self.joint(ops.cast(data["x"], "float32"), self.next_seed(), training=False)
 
-    # Use ----------------------------------------------------------------------------------------
-
     def check_data(self, x):
         """Shape and finiteness."""
         checks.event("x", x, self.generator.event_shape)

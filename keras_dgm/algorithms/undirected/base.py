@@ -52,8 +52,6 @@ class RandomFieldAlgorithm(AnnealedLikelihood, Algorithm):
             return self.field.trainable_variables
         return super().player_variables(player)
 
-    # The loss -----------------------------------------------------------------------------------
-
     def field_loss(self, x, state, y=None, state_y=None, statistics=None):
         """mean u(samples) - mean u(data), whose gradient descends Ou 2019, Eq. 39.
 
@@ -110,8 +108,6 @@ class RandomFieldAlgorithm(AnnealedLikelihood, Algorithm):
             )
         super().non_finite_error(term, epoch, step)
 
-    # Data ---------------------------------------------------------------------------------------
-
     def check_data(self, x):
         """Shape, finiteness and the field's support (that of what a transform makes of x)."""
         checks.event("x", x, self.field.event_shape)
@@ -141,8 +137,6 @@ class RandomFieldAlgorithm(AnnealedLikelihood, Algorithm):
         if hasattr(self.field, "evaluation"):
             terms.update(self.field.evaluation(x, self.next_seed()))
         return terms
-
-    # Use ----------------------------------------------------------------------------------------
 
     def call(self, x, training=None):
         """u(x), or its lower bound where u is intractable."""
@@ -187,8 +181,6 @@ class RandomFieldAlgorithm(AnnealedLikelihood, Algorithm):
         checks.finite("x", x)
         self.field.check_value(x)
         return x.astype("float32")
-
-    # Files --------------------------------------------------------------------------------------
 
     def get_config(self):
         return {

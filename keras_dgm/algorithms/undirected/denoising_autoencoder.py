@@ -104,8 +104,6 @@ class DenoisingAutoencoder(Algorithm):
         part = self.corruption if player == "corruption" else self.reconstruction
         return part.trainable_variables
 
-    # The loss -----------------------------------------------------------------------------------
-
     def corrupt(self, x, seed, training=None, stop_gradient=True):
         """`(latents, noisy, log q(latents | x), log q of all)`, constants with `stop_gradient`."""
         options = {"seed": seed, "training": training, "stop_gradient": stop_gradient}
@@ -150,8 +148,6 @@ class DenoisingAutoencoder(Algorithm):
         """The terms of a batch."""
         x = ops.cast(data["x"], "float32")
         return self.batch_loss(x, self.next_seed(), training=False)[1]
-
-    # Use ----------------------------------------------------------------------------------------
 
     def check_data(self, x):
         """Shape, finiteness, and the reconstruction's support."""

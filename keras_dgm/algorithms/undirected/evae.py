@@ -140,8 +140,6 @@ class EVAE(LatentVariableAlgorithm):
             return self.generative.trainable_variables
         return self.inference.trainable_variables
 
-    # The three losses ---------------------------------------------------------------------------
-
     def energy(self, z, training=None):
         """U(z), nats, shape (...,)."""
         return -self.generative.prior.potential(z, training=training)
@@ -216,8 +214,6 @@ class EVAE(LatentVariableAlgorithm):
             "sampler_energy": energies[1],
             "gradient_norm": 0.5 * (norms[0] + norms[1]),
         }
-
-    # Use ----------------------------------------------------------------------------------------
 
     def sample(self, num_samples, seed=None, mean=False):
         """Draws by the amortised sampler and the decoder.

@@ -105,8 +105,6 @@ class InclusiveNRF(RevisionAlgorithm):
         """Whether p(x, y) is learned, from labels where there are any."""
         return self.field.num_classes is not None and not self._joint.is_conditional
 
-    # A step -------------------------------------------------------------------------------------
-
     def revise(self, x, h, y, seed, num_steps=None, training=None):
         """`(x, h, statistics)` after joint moves along grad u(x) and grad_h log q(x, h)."""
 
@@ -170,8 +168,6 @@ class InclusiveNRF(RevisionAlgorithm):
         share = 1.0 / ops.maximum(count, 1.0)
         loss, accuracy = -ops.sum(known * picked) * share, ops.sum(known * hits) * share
         return loss, ops.where(count > 0.0, accuracy, empty)
-
-    # Labels -------------------------------------------------------------------------------------
 
     def fit(self, x=None, y=None, **kwargs):
         """Trains; y has a label for each row, -1 for none, where the field has labels."""

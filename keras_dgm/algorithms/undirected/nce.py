@@ -87,8 +87,6 @@ class NCE(RandomFieldAlgorithm):
                 f"with the event shape {tuple(self.field.event_shape)}."
             )
 
-    # The objective ------------------------------------------------------------------------------
-
     def draw_noise(self, rows, seed, training=None):
         """`(draws, log p_n of them)`, ceil(nu) for each of `rows` rows, constants."""
         draws, log_noise = self.noise.sample_and_log_prob(
@@ -161,8 +159,6 @@ class NCE(RandomFieldAlgorithm):
             "potential": potential,
             "log_prob": potential - terms["log_partition"],
         }
-
-    # Use ----------------------------------------------------------------------------------------
 
     def check_data(self, x):
         """As the base's, and that the noise covers x."""

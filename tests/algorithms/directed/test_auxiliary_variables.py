@@ -24,9 +24,6 @@ def report(model, exact, x):
     return testing.check_gradient_estimator(model, exact, DRAWS, data=x, batch_copies=COPIES)
 
 
-# AuxiliaryVAE ----------------------------------------------------------------------------------
-
-
 def auxiliary_model(**options):
     oracle, generative, _ = linear_gaussian(3, 2)
     layers = [Normal(shape, scale="shared") for shape in ((2,), (1,), (1,))]
@@ -112,9 +109,6 @@ def test_exact_auxiliary_weights_are_log_p_of_x(cls, is_exact):
     one_draw = model.log_likelihood(x, num_samples=1)
     close = np.allclose(one_draw, oracle.log_marginal(x), atol=2e-3)
     assert close == is_exact
-
-
-# HamiltonianVAE --------------------------------------------------------------------------------
 
 
 def hamiltonian_model(num_steps=3, cls=dgm.HamiltonianVAE, seed=0, learned_reverse=True):
@@ -255,9 +249,6 @@ def test_hamiltonian_steps_go_beyond_the_family_of_q():
     assert 0.0 < gap < 0.6 * oracle.approximation_gap(), (gap, oracle.approximation_gap())
     estimate = model.log_likelihood(x, num_samples=50)
     np.testing.assert_allclose(estimate, oracle.log_marginal(x), atol=0.4)
-
-
-# Errors ----------------------------------------------------------------------------------------
 
 
 def test_what_does_not_fit_is_refused():

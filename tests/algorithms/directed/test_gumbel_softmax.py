@@ -108,9 +108,6 @@ def found(model, exact):
     return check(model, exact, X.astype("float32"), copies=1000)
 
 
-# The estimators' means ----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("density", ["concrete", "discrete"])
 def test_gradient_of_the_relaxed_objective_is_unbiased(density):
     model = rule(density=density)
@@ -139,9 +136,6 @@ def test_the_relaxation_is_biased_for_the_discrete_bound():
     oracle, generative, inference = belief_network([3])
     model = dgm.GumbelSoftmax(generative, inference, temperature=1.0, seed=0)
     assert not check(model, joint(oracle.loss_gradient("elbo", BINARY))).passed()
-
-
-# Densities ----------------------------------------------------------------------------------------
 
 
 def test_densities_equal_tfp():
@@ -209,9 +203,6 @@ def test_relaxed_values_tend_to_the_hard_ones():
             means = ops.convert_to_numpy(relaxation.mean_from(part, logits))[0]
             np.testing.assert_allclose(ops.mean(hard, axis=(0, 1)), means, atol=0.08)
         assert gaps[1] < 0.01 < gaps[0]
-
-
-# Evaluation, schedule, errors ---------------------------------------------------------------------
 
 
 def test_evaluation_is_on_hard_draws():

@@ -16,9 +16,6 @@ BINARY = np.array([[1.0, 0, 1, 1], [0, 0, 1, 0]], "float32")
 COPIES, DRAWS = 500, 40
 
 
-# The chain -------------------------------------------------------------------------------------
-
-
 def chain_kernel(model, x):
     """JSA's own chains for copies of one x, as a function of NumPy states and seeds."""
 
@@ -95,9 +92,6 @@ def test_wrong_chains_are_found_out(monkeypatch, wrong):
     oracle, generative, inference = belief_network([3, 2])
     model = dgm.JSA(generative, inference, 2, num_samples=3, seed=0)
     assert not stationarity(model, oracle, BINARY[0]).passed()
-
-
-# Gradients -------------------------------------------------------------------------------------
 
 
 def fill(model, states, seed):
@@ -222,9 +216,6 @@ def test_no_gradient_leaks_between_the_players():
     assert leaks("log_joint", generative.trainable_variables) > 0.0
 
 
-# State -----------------------------------------------------------------------------------------
-
-
 def digits():
     return (dgm.datasets.load("digits").train.images[:1280] > 0.5).astype("float32")
 
@@ -322,9 +313,6 @@ def test_refused_in_a_row():
     np.testing.assert_array_equal(table(jsa.refused_in_a_row(accepted, before)), [1, 6, 0])
 
 
-# Use -------------------------------------------------------------------------------------------
-
-
 def test_learns_digits():
     x = digits()
     keras.utils.set_random_seed(0)
@@ -368,9 +356,6 @@ def test_categorical_latents_and_one_pass_of_each_side(monkeypatch):
     model.compile("adam", steps_per_execution=1)
     model.fit(rows(6), batch_size=6, verbose=0)
     np.testing.assert_array_equal(table(model.cache[0]).sum(axis=-1), 1)
-
-
-# Errors ----------------------------------------------------------------------------------------
 
 
 def tensor_dataset(index, batch_size, num_rows=8):

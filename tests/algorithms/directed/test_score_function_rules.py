@@ -24,9 +24,6 @@ def nvil(generative, inference, variances, cls=dgm.NVIL, **options):
     return model
 
 
-# The estimators' means ----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("latents", [[3], [3, 2]])
 @pytest.mark.parametrize("rule", ["reinforce", "global", "local", "muprop"])
 def test_gradient_of_the_elbo_is_unbiased(rule, latents):
@@ -155,9 +152,6 @@ def test_a_centred_single_sample_elbo_is_not_vimco():
     assert not check(model, exact).passed()
 
 
-# The baselines ------------------------------------------------------------------------------------
-
-
 def _linear_baseline():
     network = dgm.networks.mlp([], output_units=1)
     network.build((None, 4))
@@ -245,9 +239,6 @@ def test_control_variates_lower_the_variance():
         patch.setattr(vimco, "leave_one_out_bounds", ops.zeros_like)
         uncontrolled = variance(dgm.VIMCO(generative, inference, num_samples=5, seed=0))
     assert variance(dgm.VIMCO(generative, inference, num_samples=5, seed=0)) < 0.5 * uncontrolled
-
-
-# Given the same draws -----------------------------------------------------------------------------
 
 
 def _scores(oracle, states):
@@ -345,9 +336,6 @@ def test_the_loss_of_vimco_is_the_bound_and_no_surrogate():
     assert history["iw_bound"][0] == pytest.approx(bound, rel=1e-5)
     assert history["loss"][0] == pytest.approx(-bound, rel=1e-5)
     assert history["elbo"][0] == pytest.approx(np.mean(log_weights), rel=1e-5)
-
-
-# Bad input ----------------------------------------------------------------------------------------
 
 
 def test_errors_say_what_to_do():

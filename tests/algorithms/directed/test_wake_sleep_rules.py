@@ -30,9 +30,6 @@ def gaussian_rws(oracle, x, phi_update, num_samples=2):
     return raw_gradient(oracle, exact)
 
 
-# The estimators' means ----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("latents", [[3], [3, 2]])
 @pytest.mark.parametrize("phi_update", ["wake", "sleep", "both"])
 def test_rws_on_discrete_latents(phi_update, latents):
@@ -129,9 +126,6 @@ def test_wake_and_sleep_move_phi_differently():
     assert not check(model, {"inference": wake}).passed()
 
 
-# Leakage between the players ----------------------------------------------------------------------
-
-
 def _gradients(model, x):
     return {
         p: np.concatenate([g.ravel() for g in gs])
@@ -167,9 +161,6 @@ def test_nothing_leaks_between_theta_and_phi():
         rtol=1e-4,
         atol=1e-5,
     )
-
-
-# Given the same draws -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rule", ["rws", "wake_sleep"])
@@ -224,9 +215,6 @@ def test_updates_alternating_dreams_of_the_moved_theta():
         np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-6)
     differences = [np.abs(a - b).max() for a, b in zip(*(moved[u][1] for u in moved))]
     assert max(differences) > 1e-3
-
-
-# Bad input ----------------------------------------------------------------------------------------
 
 
 def test_errors_say_what_to_do():

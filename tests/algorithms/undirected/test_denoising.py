@@ -37,9 +37,6 @@ def check(model, kernel, draws=100):
     return testing.check_gradient_estimator(model, exact, draws, data=ROWS, batch_copies=50)
 
 
-# Tables -----------------------------------------------------------------------------------------
-
-
 def test_the_chain_keeps_the_data_at_the_bayes_reconstruction():
     exact = testing.bayes_reconstruction(DATA, FLIPS)
     starts = np.repeat(ROWS, 500, axis=0)
@@ -97,9 +94,6 @@ def test_walkback_learns_a_table_whose_chain_keeps_the_data():
     assert testing.total_variation(law, DATA) < 0.03
     uniform = np.full((8, 8), 1 / 8)
     assert testing.total_variation(testing.stationary_distribution(FLIPS @ uniform), DATA) > 0.2
-
-
-# Learned noise ----------------------------------------------------------------------------------
 
 
 def test_learned_flips_follow_the_mutual_information():
@@ -172,9 +166,6 @@ def test_learned_gaussian_noise_with_a_latent_layer():
     assert report.passed(), report
     chain = model.chain(x, num_steps=3, seed=0)
     assert chain.shape == (3, 4, 1)
-
-
-# Use --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [dgm.DenoisingAutoencoder, dgm.GSN])

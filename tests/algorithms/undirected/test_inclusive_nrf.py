@@ -33,9 +33,6 @@ def two_classes(rows, seed=0):
     return x.astype("float32"), y.astype("int32")
 
 
-# Revision ---------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "sampler, variance",
     [
@@ -96,9 +93,6 @@ def test_learns_a_normal_density():
     drawn = model.sample(4_000, seed=0)
     assert drawn.mean() == pytest.approx(1.0, abs=0.1)
     assert drawn.std() == pytest.approx(0.5, abs=0.1)
-
-
-# Labels -----------------------------------------------------------------------------------------
 
 
 def test_unlabelled_rows_add_nothing_and_labels_move_the_field():
@@ -170,9 +164,6 @@ def test_conditional_field_and_generator():
         model.sample(4)
     with pytest.raises(ValueError, match="Labels are whole numbers"):
         model.fit(x, np.where(y == 0, -1, 1), verbose=0)
-
-
-# Files and errors -------------------------------------------------------------------------------
 
 
 def test_file_round_trip(tmp_path):
