@@ -9,6 +9,7 @@ package, which mean the same on both backends:
 - `as_seed`, `split_seed`, `fold_in`, `normal`, `uniform`, `bernoulli`, `categorical`,
   `gumbel`, `permutation`: stateless random numbers;
 - `fori_loop`, `scan`: loops that compile once and can be differentiated;
+- `softplus`: with the cheapest gradient that the backend has;
 - `compiled`: a function of the current weights, compiled;
 - `Engine`: how `fit` and `evaluate` run a `train_step(self, data)` written once.
 """
@@ -42,6 +43,7 @@ num_replicas = _implementation.num_replicas
 permutation = _implementation.permutation
 scan = _implementation.scan
 scatter_rows = _implementation.scatter_rows
+softplus = _implementation.softplus
 split_seed = _implementation.split_seed
 tfb = _implementation.tfb
 tfd = _implementation.tfd
@@ -80,6 +82,7 @@ __all__ = [
     "replaced",
     "scan",
     "scatter_rows",
+    "softplus",
     "split_seed",
     "tfb",
     "tfd",

@@ -55,7 +55,7 @@ class Bernoulli(_Bernoulli):
     def log_prob_from(self, parameters, value):
         logits = parameters["logits"]
         value = ops.cast(value, "float32")
-        return sum_event(value * logits - ops.softplus(logits), self.event_shape)
+        return sum_event(value * logits - backend.softplus(logits), self.event_shape)
 
     def sample_from(self, parameters, sample_shape, seed):
         probabilities = ops.sigmoid(ops.stop_gradient(parameters["logits"]))

@@ -18,6 +18,7 @@ from keras_dgm.backend.jax.engine import (  # noqa: E402
     num_replicas,
     scatter_rows,
 )
+from keras_dgm.backend.jax.functions import softplus  # noqa: E402
 from keras_dgm.backend.jax.gradients import (  # noqa: E402
     fori_loop,
     scan,
@@ -51,6 +52,7 @@ __all__ = [
     "permutation",
     "scan",
     "scatter_rows",
+    "softplus",
     "split_seed",
     "tfb",
     "tfd",

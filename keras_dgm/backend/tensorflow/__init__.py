@@ -1,5 +1,6 @@
 """The TensorFlow half of `keras_dgm.backend`."""
 
+import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_dgm.backend.tensorflow.engine import (
@@ -29,6 +30,7 @@ from keras_dgm.backend.tensorflow.random import (
 tfd = tfp.distributions
 tfb = tfp.bijectors
 tfp_mcmc = tfp.mcmc
+softplus = tf.nn.softplus
 
 __all__ = [
     "Engine",
@@ -44,6 +46,7 @@ __all__ = [
     "permutation",
     "scan",
     "scatter_rows",
+    "softplus",
     "split_seed",
     "tfb",
     "tfd",

@@ -4,6 +4,8 @@ import tensorflow as tf
 from keras.optimizers import LossScaleOptimizer
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
+from keras_dgm.backend.tensorflow import adam
+
 
 def device_name():
     """What computes: `"CPU"`, or the accelerator's kind."""
@@ -89,7 +91,8 @@ class Engine:
                 inner = inner.inner_optimizer
             # Keras sums over replicas after it clips; here clipping comes after the sum.
             inner._all_reduce_sum_gradients = lambda pairs: list(pairs)
-        optimizer.apply(gradients, variables)
+        with adam.fused(optimizer):
+            optimizer.apply(gradients, variables)
 
     def replica_seed(self, seed):
         """The seed of this replica: no two replicas draw the same noise."""
