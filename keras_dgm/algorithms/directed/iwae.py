@@ -66,23 +66,24 @@ class IWAE(LatentVariableAlgorithm):
             if self.estimator == "path_derivative":
                 with backend.frozen(self.inference.variables):
                     log_q = self.log_inference(h, x, training=True)
-            log_likelihood = self.generative.log_likelihood(x, h, training=True)
-            log_prior = self.generative.log_prior(h, training=True)
+            # DReG's theta sees the draws as constants.
+            seen = self.stop(h) if self.estimator == "dreg" else h
+            log_likelihood = self.generative.log_likelihood(x, seen, training=True)
+            log_prior = self.generative.log_prior(seen, training=True)
             terms = self.bound_terms(log_likelihood, log_prior, log_q)
             loss = -terms["iw_bound"]
             kept = {name: terms[name] for name in self.terms if name != "loss"}
             if self.estimator == "dreg":
-                log_weights = log_likelihood + log_prior - log_q
-                return self._doubly_reparameterized(x, h, log_weights), {"loss": loss, **kept}
+                theta = log_likelihood + log_prior
+                return self._doubly_reparameterized(x, h, theta, log_q), {"loss": loss, **kept}
             return loss, {"loss": loss, **kept}
 
         _, terms = self.minimize(loss_fn)
         return self.log(terms)
 
-    def _doubly_reparameterized(self, x, h, log_weights):
+    def _doubly_reparameterized(self, x, h, theta, log_q):
         """The surrogate whose gradient is DReG's for phi and IWAE's for theta."""
-        normalized = weights.normalized(log_weights)
-        theta = self.generative.log_prob(x, self.stop(h), training=True)
+        normalized = weights.normalized(theta - log_q)
         with backend.frozen([*self.generative.variables, *self.inference.variables]):
             path = self.generative.log_prob(x, h, training=True)
             path = path - self.log_inference(h, x, training=True)
