@@ -23,6 +23,7 @@ from keras_dgm.evaluation.kernel_distance import kernel_distance, polynomial_mmd
 from keras_dgm.evaluation.log_likelihood import Estimate, log_likelihood
 from keras_dgm.evaluation.precision_recall import precision_recall
 from keras_dgm.evaluation.report import FeatureReport
+from keras_dgm.evaluation.stacked_modes import stacked_modes
 
 __all__ = [
     "Estimate",
@@ -49,5 +50,6 @@ __all__ = [
     "precision_recall",
     "score_of_probabilities",
     "small_classifier",
+    "stacked_modes",
     "train_classifier",
 ]
