@@ -6,7 +6,7 @@ its own. `save_to_preset` writes one, `from_preset` loads one, `list_presets` na
 
 from .annealed_figures import annealed_figures
 from .features import load_features
-from .helmholtz_figures import compare_latent_critics, helmholtz_figures
+from .helmholtz import compare_latent_critics, helmholtz_figures
 from .integrity import FORMAT_VERSION
 from .likelihood_figures import (
     annealed_figure,
@@ -20,7 +20,7 @@ from .plane_figures import coverage_figures, mode_figures, plane_log_likelihood
 from .publishing import mean_figure, publish, recipe_main
 from .records import describe_data, describe_training, log_likelihood_figure
 from .registry import Entry, cache_folder, zoo_folder
-from .sample_figures import sample_figures, train_by_samples
+from .sampled import sample_figures, train_by_samples
 from .saving import save_to_preset
 from .zoo import download, draw_samples, list_presets, verify, write_zoo_folder
 

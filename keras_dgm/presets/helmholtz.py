@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from .sample_figures import sample_figures
+from .sampled import sample_figures
 
 SAMPLING = {"mean": True}
 COMPARED = (
