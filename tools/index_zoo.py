@@ -1,4 +1,4 @@
-"""Writes zoo/index.json and the cards anew from the folders of the zoo.
+"""Writes zoo/index.json, the cards and docs/figures.md anew from the folders of the zoo.
 
 Usage: python tools/index_zoo.py [--check] [ZOO_FOLDER]
 
@@ -40,6 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
         stale.append(path)
         if not options.check:
             zoo.write_index(options.zoo)
+    if options.zoo.resolve() == REPOSITORY / "zoo" and not options.check:
+        sys.path.insert(0, str(REPOSITORY / "tools"))
+        import figures_table
+
+        figures_table.main([])
     state = "is stale" if options.check else "written"
     print("\n".join(f"{path} {state}" for path in stale) or "index_zoo: everything is up to date")
     return 1 if options.check and stale else 0
