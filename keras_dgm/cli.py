@@ -103,10 +103,16 @@ def evaluate(model: str, revision: str | None, as_json: bool, **options: Any) ->
     folder = presets.download(model, revision)
     metrics = _metrics(folder)
     loaded = presets.from_preset(folder)
-    if hasattr(loaded, "log_likelihood"):
+    given = [f"--{key.replace('_', '-')}" for key, value in options.items() if value is not None]
+    if not given and recipes.is_installed(model):
+        figures = recipes.measure(model, loaded, verbose=int(not as_json))
+    elif "num_samples" in inspect.signature(getattr(loaded, "log_likelihood", main)).parameters:
         figures = {"log_likelihood": _log_likelihood(loaded, metrics, options, not as_json)}
     else:
-        figures = _recipe_figures(model, loaded, options)
+        raise ValueError(
+            f"How a {type(loaded).__name__} is measured is said by its recipe: "
+            + (f"{', '.join(given)} cannot change that." if given else f"{model} has none here.")
+        )
     if as_json:
         click.echo(json.dumps(figures, indent=2))
         return
@@ -137,16 +143,6 @@ def _log_likelihood(model: Any, metrics: dict, options: dict, progress: bool) ->
         seed=card.get("seed", 0) if options["seed"] is None else options["seed"],
         verbose=int(progress),
     )
-
-
-def _recipe_figures(name: str, model: Any, options: dict) -> dict[str, Any]:
-    given = [f"--{key.replace('_', '-')}" for key, value in options.items() if value is not None]
-    if given:
-        raise ValueError(
-            f"{name} has no log-likelihood: its recipe says how it is measured, and "
-            f"{', '.join(given)} cannot change that."
-        )
-    return recipes.load_recipe(name).evaluate(model)
 
 
 @commands.command(name="list")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from . import registry
 from .integrity import RECIPE
@@ -38,6 +40,27 @@ def list_recipes() -> list[str]:
     """The names of the installed zoo that `train` accepts."""
     folder = registry.zoo_folder()
     return sorted(path.parent.name for path in folder.glob(f"*/{RECIPE}"))
+
+
+def is_installed(name: str) -> bool:
+    """Whether `name` is a model of the installed zoo with a recipe."""
+    return registry.is_name(name) and (registry.zoo_folder() / name / RECIPE).is_file()
+
+
+def measure(name: str, model: Any, verbose: int = 0) -> dict[str, dict[str, Any]]:
+    """The figures of a model of the installed zoo, as its recipe measures them for the card.
+
+    Args:
+        name: of the installed zoo.
+        model: the loaded model.
+        verbose: 1 for a progress bar, where the recipe has one.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_recipe`.
+    """
+    evaluate = load_recipe(name).evaluate
+    takes = "verbose" in inspect.signature(evaluate).parameters
+    return evaluate(model, **({"verbose": verbose} if takes else {}))
 
 
 def recipe_name(path: Path) -> str:
