@@ -9,7 +9,7 @@ from keras_dgm.models import ImplicitModel
 DATA = {"name": "mnist", "scale": "symmetric"}
 SHAPE = (28, 28, 1)
 LATENTS, WIDTH, CLASSES = 64, 16, 10
-SETTINGS = {"epochs": 3, "batch_size": 64, "labels": True}
+SETTINGS = {"epochs": 2, "batch_size": 64, "labels": True}
 WORDS = {
     "description": "A GAN of digits by label, whose critic classifies too.",
     "architecture": "64 normal noises and a label; DCGAN of width 16, conditional batch "

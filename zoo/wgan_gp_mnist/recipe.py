@@ -9,7 +9,7 @@ from keras_dgm.models import ImplicitModel
 DATA = {"name": "mnist", "scale": "symmetric"}
 SHAPE = (28, 28, 1)
 LATENTS, WIDTH = 64, 16
-SETTINGS = {"epochs": 5, "batch_size": 64}
+SETTINGS = {"epochs": 2, "batch_size": 64}
 WORDS = {
     "description": "A Wasserstein GAN with a gradient penalty on grey MNIST.",
     "architecture": "64 normal noises; DCGAN of width 16, batch normalisation in the "

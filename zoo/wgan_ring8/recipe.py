@@ -11,7 +11,7 @@ from keras_dgm.models import ImplicitModel
 
 DATA = {"name": "ring8"}
 HIDDEN = [128, 128, 128]
-BATCH_SIZE, STEPS = 128, 5000
+BATCH_SIZE, STEPS = 128, 3000
 EPOCHS = 10
 
 
@@ -74,7 +74,7 @@ def train(epochs=None, directory="wgan_ring8", verbose="auto"):
         settings={
             "steps": epochs * (STEPS // EPOCHS),
             "batch_size": BATCH_SIZE,
-            "schedule": "1e-3, a cosine to 0 over 5000 steps",
+            "schedule": "1e-3, a cosine to 0 over 3000 steps",
         },
         figures=evaluate(model),
         samples=model.sample(2500, seed=0),
