@@ -72,7 +72,7 @@ def run_row(make, command, commands, answer):
             gate.end(loop.run(workload.steps))
     next(commands)
     report = {"memory": peak_memory()[0] - before}
-    if command["bare"] and hasattr(loop, "bare_step"):
+    if command["bare"] and hasattr(loop, "bare_step") and workload.steps >= 5:
         report["bare"], report["epoch"] = loop.bare_step(3), loop.epoch
     answer(report)
 

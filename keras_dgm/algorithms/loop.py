@@ -112,6 +112,7 @@ class Loop:
                 batch_size=None,
                 epochs=epochs,
                 verbose=verbose,
+                shuffle=False,  # The source shuffles.
                 callbacks=[own, *_as_list(callbacks)],
                 validation_data=validation,
                 **kwargs,

@@ -10,6 +10,7 @@ package, which mean the same on both backends:
   `gumbel`, `permutation`: stateless random numbers;
 - `fori_loop`, `scan`: loops that compile once and can be differentiated;
 - `softplus`: with the cheapest gradient that the backend has;
+- `join_processes`: several processes that train one model;
 - `compiled`: a function of the current weights, compiled;
 - `Engine`: how `fit` and `evaluate` run a `train_step(self, data)` written once.
 """
@@ -38,6 +39,7 @@ fast_jit = _implementation.fast_jit
 fast_steps_per_execution = _implementation.fast_steps_per_execution
 fold_in = _implementation.fold_in
 fori_loop = _implementation.fori_loop
+join_processes = _implementation.join_processes
 normal = _implementation.normal
 num_replicas = _implementation.num_replicas
 permutation = _implementation.permutation
@@ -75,6 +77,7 @@ __all__ = [
     "forgetting",
     "frozen",
     "gumbel",
+    "join_processes",
     "name",
     "normal",
     "num_replicas",

@@ -63,8 +63,17 @@ class ArraySource(DataAdapter):
         return map(self.rows, self.index_batches())
 
     def get_jax_iterator(self):
-        """Row numbers where the arrays live on the device, batches otherwise."""
-        return self.index_batches() if self.resident else self.get_numpy_iterator()
+        """Row numbers where the arrays live on the device, batches otherwise.
+
+        Of several processes each gives its own rows of a batch, in the order of the processes.
+        """
+        import jax
+
+        own = self.index_batches()
+        processes, number = jax.process_count(), jax.process_index()
+        if processes > 1:
+            own = (np.array_split(batch, processes)[number] for batch in own)
+        return own if self.resident else map(self.rows, own)
 
     def get_tf_dataset(self):
         """See `DataAdapter`."""

@@ -25,6 +25,7 @@ from keras_dgm.backend.jax.gradients import (  # noqa: E402
     value_and_grad,
     value_and_input_grad,
 )
+from keras_dgm.backend.jax.processes import join_processes  # noqa: E402
 from keras_dgm.backend.jax.random import (  # noqa: E402
     as_seed,
     fold_in,
@@ -47,6 +48,7 @@ __all__ = [
     "fast_steps_per_execution",
     "fold_in",
     "fori_loop",
+    "join_processes",
     "normal",
     "num_replicas",
     "permutation",

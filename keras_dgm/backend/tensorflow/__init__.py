@@ -18,6 +18,7 @@ from keras_dgm.backend.tensorflow.gradients import (
     value_and_grad,
     value_and_input_grad,
 )
+from keras_dgm.backend.tensorflow.processes import join_processes
 from keras_dgm.backend.tensorflow.random import (
     as_seed,
     fold_in,
@@ -41,6 +42,7 @@ __all__ = [
     "fast_steps_per_execution",
     "fold_in",
     "fori_loop",
+    "join_processes",
     "normal",
     "num_replicas",
     "permutation",

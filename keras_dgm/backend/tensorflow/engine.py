@@ -64,6 +64,18 @@ class Engine:
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing to do: an algorithm builds its parts in its constructor."""
 
+    def _make_function(self, step_function, *args, **kwargs):
+        """See `keras.Model`; with several workers Keras averages logs along their first axis."""
+        extended = self.distribute_strategy.extended
+        if not getattr(extended, "_in_multi_worker_mode", lambda: False)():
+            return super()._make_function(step_function, *args, **kwargs)
+
+        def step(data):
+            logs = step_function(data)
+            return {name: tf.reshape(tf.cast(v, "float32"), (1,)) for name, v in logs.items()}
+
+        return super()._make_function(step, *args, **kwargs)
+
     def num_replicas(self):
         """Replicas of the strategy under which this model was made."""
         return self.distribute_strategy.num_replicas_in_sync
