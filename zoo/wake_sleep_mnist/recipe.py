@@ -6,13 +6,13 @@ import keras
 import keras_dgm as dgm
 
 DATA = {"name": "mnist", "binarize": "static"}
-SETTINGS = {"epochs": 40, "batch_size": 50, "learning_rate": 3e-3}
+SETTINGS = {"epochs": 25, "batch_size": 50, "learning_rate": 3e-3}
 WORDS = {
     "description": "A sigmoid belief network on static binarised MNIST, learned by wake-sleep "
     "with ten draws.",
     "architecture": "two layers of 200 Bernoulli latents, linear: 784-200-200 upwards, "
     "200-200-784 downwards",
-    "limits": "Two linear layers; trained for 40 epochs, where published figures take many "
+    "limits": "Two linear layers; trained for 25 epochs, where published figures take many "
     "hundreds.",
     "published": {
         "log_likelihood": {
