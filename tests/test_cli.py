@@ -211,12 +211,28 @@ def test_a_model_without_a_density_is_measured_by_its_recipe(zoo, capsys, monkey
     assert "--num-samples cannot change that" in capsys.readouterr().err
 
 
+def test_a_model_of_the_zoo_shows_every_figure_of_its_recipe(zoo, capsys):
+    recipe = zoo / "tiny" / "recipe.py"
+    figures = "{'log_likelihood': {'value': -1}, 'modes': {'value': 7, 'unit': f'of {verbose}'}}"
+    text = recipe.read_text()
+    start = text.index("def evaluate")
+    figure = f"def evaluate(model, verbose=0):\n    return {figures}\n\n\n"
+    recipe.write_text(text[:start] + figure + text[text.index("def train") :])
+    assert run("evaluate", "tiny") == 0
+    out = capsys.readouterr().out
+    assert "log likelihood on digits/test: -1" in out and "modes on digits/test: 7 of 1" in out
+    # With an option the recipe is left aside.
+    assert run("evaluate", "tiny", "--limit", 5, "--num-samples", 3) == 0
+    assert "(3 samples a point, 5 points)" in capsys.readouterr().out
+
+
 def test_a_fetched_recipe_is_never_run(zoo, monkeypatch, tmp_path):
     """A zoo elsewhere is data: what `train` and `evaluate` run is installed or named by path."""
     monkeypatch.setattr(registry, "zoo_folder", lambda: tmp_path / "nothing")
     monkeypatch.setenv("KERAS_DGM_ZOO_URL", str(zoo))
     assert run("train", "tiny") == 2
     assert not (presets.download("tiny") / "recipe.py").exists()
+    assert run("evaluate", "tiny", "--limit", 5, "--num-samples", 3) == 0
 
 
 @pytest.mark.parametrize(
