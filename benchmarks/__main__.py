@@ -13,6 +13,7 @@ def main(arguments=None):
     parser.add_argument("--rows", nargs="+", default=list(WORKLOADS), choices=list(WORKLOADS))
     parser.add_argument("--columns", nargs="+", default=list(COLUMNS), choices=list(COLUMNS))
     parser.add_argument("--repeats", type=int, default=5, help="timed repeats, after one warm-up")
+    parser.add_argument("--minutes", type=float, help="begin no further row after so many")
     parser.add_argument("--threads", type=int, help="of each library; its own default without")
     parser.add_argument(
         "--peer-python", help="interpreter that has torch, pyro, pythae, torchebm, if not this one"
@@ -30,6 +31,7 @@ def main(arguments=None):
         repeats=1 if options.smoke else options.repeats,
         divide=divide,
         threads=options.threads,
+        minutes=options.minutes,
         peer_python=options.peer_python,
         say=lambda line: print(line, file=sys.stderr, flush=True),
         bare=not options.smoke,

@@ -2,9 +2,12 @@
 
 import json
 import os
+import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
 
 from benchmarks.worker import COLUMNS, NEEDS_TORCH
 
@@ -14,11 +17,14 @@ class Column:
 
     def __init__(self, name, python, threads):
         self.name, self.python, self.threads = name, python, threads
+        self.log = os.path.join(tempfile.gettempdir(), f"benchmarks-{os.getpid()}.log")
         self.start()
 
     def start(self):
         """Starts the process and waits until its libraries are imported."""
         environment = {**os.environ, **COLUMNS[self.name][2], "TF_CPP_MIN_LOG_LEVEL": "3"}
+        root = str(pathlib.Path(__file__).parents[1])
+        environment["PYTHONPATH"] = os.pathsep.join([root, environment.get("PYTHONPATH", "")])
         if self.threads:
             count = str(self.threads)
             eigen = "" if self.threads > 1 else "--xla_cpu_multi_thread_eigen=false"
@@ -33,7 +39,7 @@ class Column:
             [self.python, "-m", "benchmarks.worker", self.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=open(f"/tmp/benchmarks-{os.getpid()}.log", "a"),
+            stderr=open(self.log, "a"),
             env=environment,
             text=True,
         )
@@ -60,7 +66,17 @@ class Column:
         self.process.wait()
 
 
-def run(rows, columns, repeats=5, divide=1, threads=None, peer_python=None, say=print, bare=True):
+def run(
+    rows,
+    columns,
+    repeats=5,
+    divide=1,
+    threads=None,
+    minutes=None,
+    peer_python=None,
+    say=print,
+    bare=True,
+):
     """Measures rows by columns.
 
     Args:
@@ -68,6 +84,7 @@ def run(rows, columns, repeats=5, divide=1, threads=None, peer_python=None, say=
         repeats: timed repeats of each cell; one more, before them, is warm-up.
         divide: what the steps of a repeat are divided by.
         threads: for every library, or None for each one's own default.
+        minutes: after which no further row is begun, or None.
         peer_python: an interpreter that has PyTorch, Pyro, pythae, torchebm.
         say: called with a line of progress.
         bare: whether this library's columns time the step alone, too.
@@ -85,7 +102,11 @@ def run(rows, columns, repeats=5, divide=1, threads=None, peer_python=None, say=
         else:
             say(f"{name}: cannot be imported by {python}; left out")
     cells = {}
+    started = time.monotonic()
     for row in rows:
+        if minutes is not None and time.monotonic() - started > 60.0 * minutes:
+            say(f"{row}: left out, {minutes:g} minutes are over")
+            continue
         cells[row] = {}
         running = {}
         for name, worker in workers.items():

@@ -236,7 +236,7 @@ class CompiledLoop(Loop):
     """
 
     compiled = True
-    rows = ("vae-b20", "vae-b100", "iwae5-b100", "iwae50-b100", "sbn-rws", "dcgan-1", "rbm-cd1")
+    rows = ("vae-b20", "vae-b100", "iwae50-b100", "sbn-rws", "dcgan-1")
 
     def __init__(self, workload):
         if workload.name not in self.rows:

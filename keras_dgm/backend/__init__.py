@@ -33,6 +33,7 @@ else:
 
 Engine = _implementation.Engine
 as_seed = _implementation.as_seed
+binary_dtype = _implementation.binary_dtype
 compiled = _implementation.compiled
 device_name = _implementation.device_name
 fast_jit = _implementation.fast_jit
@@ -67,6 +68,7 @@ __all__ = [
     "Engine",
     "as_seed",
     "bernoulli",
+    "binary_dtype",
     "categorical",
     "compiled",
     "device_name",

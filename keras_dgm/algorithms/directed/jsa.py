@@ -97,7 +97,9 @@ class JSA(PerDatapoint, LatentVariableAlgorithm):
             self.add_learning_state(
                 f"cache_{number}",
                 (self.num_data, *part.event_shape),
-                "int8" if isinstance(part, (Bernoulli, OneHotCategorical)) else "float32",
+                backend.binary_dtype()
+                if isinstance(part, (Bernoulli, OneHotCategorical))
+                else "float32",
             )
             for number, part in enumerate(self._parts())
         ]

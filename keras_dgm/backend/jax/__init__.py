@@ -11,6 +11,7 @@ import tensorflow_probability.substrates.jax as tfp  # noqa: E402
 
 from keras_dgm.backend.jax.engine import (  # noqa: E402
     Engine,
+    binary_dtype,
     compiled,
     device_name,
     fast_jit,
@@ -42,6 +43,7 @@ tfp_mcmc = tfp.mcmc
 __all__ = [
     "Engine",
     "as_seed",
+    "binary_dtype",
     "compiled",
     "device_name",
     "fast_jit",

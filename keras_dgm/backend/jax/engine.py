@@ -42,6 +42,11 @@ def num_replicas():
     return mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
 
 
+def binary_dtype():
+    """The smallest type of a variable that holds zeros and ones."""
+    return "int8"
+
+
 def scatter_rows(variable, index, rows):
     """Writes `rows` at row numbers `index` of a table held in a variable."""
     variable.assign(variable.value.at[index].set(rows.astype(variable.dtype)))

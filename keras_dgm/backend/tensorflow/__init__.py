@@ -5,6 +5,7 @@ import tensorflow_probability as tfp
 
 from keras_dgm.backend.tensorflow.engine import (
     Engine,
+    binary_dtype,
     compiled,
     device_name,
     fast_jit,
@@ -36,6 +37,7 @@ softplus = tf.nn.softplus
 __all__ = [
     "Engine",
     "as_seed",
+    "binary_dtype",
     "compiled",
     "device_name",
     "fast_jit",

@@ -32,13 +32,22 @@ def num_replicas():
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def binary_dtype():
+    """The smallest type of a variable that holds zeros and ones."""
+    # Several workers send each other first values, and have no way to send int8.
+    extended = tf.distribute.get_strategy().extended
+    return "bool" if getattr(extended, "_in_multi_worker_mode", bool)() else "int8"
+
+
 def scatter_rows(variable, index, rows):
     """Writes `rows` at row numbers `index` of a table held in a variable."""
-    rows = tf.cast(rows, variable.dtype)
     context = tf.distribute.get_replica_context()
     if context is not None and context.num_replicas_in_sync > 1:
+        # Small integers and truth values cannot be gathered.
+        rows = rows if rows.dtype.is_floating else tf.cast(rows, "int32")
         index = context.all_gather(index, axis=0)
         rows = context.all_gather(rows, axis=0)
+    rows = tf.cast(rows, variable.dtype)
     if in_stateless_scope():
         # What is assigned here is to be forgotten: the table itself must not be touched.
         variable.assign(tf.tensor_scatter_nd_update(variable.value, index[:, None], rows))
