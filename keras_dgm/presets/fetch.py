@@ -41,6 +41,9 @@ def fetch_folder(
         FileNotFoundError: when a file is not on the server.
         ValueError: for every other failure, saying which file, from where, and what to do.
     """
+    if is_whole(folder, records):
+        # Without a lock, since a cache that holds it may be read-only.
+        return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder.with_name(folder.name + ".lock")):

@@ -177,6 +177,13 @@ def test_redirected_from_https_to_http_is_refused():
         handler.redirect_request(request, None, 302, "", {}, "http://example.org/w")
 
 
+def test_redirected_in_a_circle(fetch, server, cache):
+    server.faults["/w"] = [lambda handler, _: redirect(handler, server.url + "/w")] * 50
+    with pytest.raises(ValueError, match="HTTP 302"):
+        fetch()
+    assert len(server.requests) < 50 and left_behind(cache) == []
+
+
 def redirect(handler, to):
     handler.send_response(302)
     handler.send_header("Location", to)
@@ -209,6 +216,24 @@ def test_stalled(fetch, server, monkeypatch):
     with pytest.raises(ValueError, match="no answer within 0.2 s"):
         fetch()
     release.set()
+
+
+def test_stalled_in_the_middle_then_resumed(fetch, server, monkeypatch):
+    monkeypatch.setenv("KERAS_DGM_TIMEOUT", "0.3")
+    release = threading.Event()
+
+    def stall(handler, content):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content[:40_000])
+        handler.wfile.flush()
+        release.wait(5)
+
+    server.faults["/w"] = [stall]
+    assert fetch().read_bytes() == CONTENT
+    release.set()
+    assert server.requests == [("/w", None), ("/w", "bytes=40000-")]
 
 
 @pytest.mark.parametrize(
@@ -371,6 +396,30 @@ def test_a_full_disk_without_a_mount(fetch, cache, monkeypatch):
 def test_a_read_only_disk(fetch, mounted):
     with pytest.raises(ValueError, match="cannot be written.*KERAS_HOME"):
         fetch(folder=mounted("ro") / "p" / "r")
+
+
+def test_a_read_only_disk_that_holds_it_already(fetch, mounted, server):
+    point = mounted("size=1m")
+    path = fetch(folder=point / "p" / "r")
+    subprocess.run(["mount", "-o", "remount,ro", str(point)], check=True)
+    with pytest.raises(OSError):
+        (point / "x").touch()
+    assert fetch(folder=point / "p" / "r") == path and path.read_bytes() == CONTENT
+    assert len(server.requests) == 1
+
+
+def test_one_of_two_files_missing_leaves_no_folder_and_the_first_is_kept(server, make, cache):
+    contents = {"a": b"first" * 100, "b": b"second" * 100}
+    records = {name: FileRecord(**make.record(text)) for name, text in contents.items()}
+    addresses = {name: f"{server.url}/{name}" for name in contents}
+    server.files["/a"] = contents["a"]
+    with pytest.raises(FileNotFoundError, match="/b does not exist on the server"):
+        fetching.fetch_folder(addresses, records, cache / "p" / "r")
+    assert not (cache / "p" / "r").exists() and left_behind(cache) == ["a"]
+    server.files["/b"] = contents["b"]
+    fetching.fetch_folder(addresses, records, cache / "p" / "r")
+    assert left_behind(cache) == ["a", "b"]
+    assert [path for path, _ in server.requests] == ["/a", "/b", "/b"]
 
 
 def test_a_folder_without_permission(fetch, tmp_path):
