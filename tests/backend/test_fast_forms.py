@@ -109,3 +109,27 @@ def test_an_optimizer_with_an_update_of_its_own_keeps_it():
     start = trained(keras.optimizers.SGD(0.0))[:8]
     np.testing.assert_array_equal(trained(Halting(0.1))[:8], start)
     assert np.abs(trained(keras.optimizers.Adam(0.1))[:8] - start).max() > 0.1
+
+
+def test_a_step_is_traced_in_the_first_epoch_and_never_again():
+    traced = []
+
+    class Counting(Bowl):
+        def train_step(self, data):
+            traced.append(1)
+            return super().train_step(data)
+
+    model = Counting()
+    model.compile("sgd", steps_per_execution=3)
+    x = np.zeros((50, 3), "float32")
+    # Ten steps an epoch: whole executions and a rest.
+    model.fit(x, batch_size=5, verbose=0)
+    first = len(traced)
+    assert 0 < first <= 4
+    model.fit(x, batch_size=5, epochs=3, verbose=0)
+    model.fit(x + 1.0, batch_size=5, verbose=0)
+    assert len(traced) == first
+    # The count can rise: `compile` makes a new program.
+    model.compile("sgd", steps_per_execution=3)
+    model.fit(x, batch_size=5, verbose=0)
+    assert len(traced) > first
