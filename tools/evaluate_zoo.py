@@ -33,17 +33,17 @@ def allowed(figure: Mapping[str, Any]) -> float:
 
 def compare(card: Mapping[str, Any], today: Mapping[str, Any]) -> list[tuple[str, str, str, bool]]:
     """Name, card's value, today's value and whether they agree, for every figure of either."""
-    rows = []
+    rows: list[tuple[str, str, str, bool]] = []
     for name in [*card, *(name for name in today if name not in card)]:
         if name not in today or name not in card:
-            values = [
-                f"{side[name]['value']:.4g}" if name in side else "-" for side in (card, today)
-            ]
-            rows.append((name, *values, False))
+            before, now = (
+                str(side[name]["value"]) if name in side else "-" for side in (card, today)
+            )
+            rows.append((name, before, now, False))
             continue
-        before, now = float(card[name]["value"]), float(today[name]["value"])
-        agrees = math.isfinite(now) and abs(now - before) <= allowed(card[name])
-        rows.append((name, f"{before:.6g}", f"{now:.6g}", agrees))
+        old, new = float(card[name]["value"]), float(today[name]["value"])
+        agrees = math.isfinite(new) and abs(new - old) <= allowed(card[name])
+        rows.append((name, f"{old:.6g}", f"{new:.6g}", agrees))
     return rows
 
 

@@ -18,18 +18,19 @@ def curves(history: Mapping[str, Sequence[float | None]]) -> list[dict[str, Any]
         For each panel `name`, `epochs` (first, last), `low`, `high`, and `lines`, each with a
         `label` and the `points` of SVG polylines, one for each stretch without gaps.
     """
-    epochs = list(history.get("epoch", ()))
+    epochs = [int(epoch) for epoch in history.get("epoch", ()) if epoch is not None]
     if len(epochs) < 2:
         return []
-    names = dict.fromkeys(name.removeprefix("val_") for name in history if name != "epoch")
+    terms = [n for n in history if n != "epoch" and not n.startswith("learning_rate")]
+    names = dict.fromkeys(name.removeprefix("val_") for name in terms)
     ordered = sorted(names, key=lambda name: (f"val_{name}" not in history, "loss" not in name))
     panels = (_panel(name, epochs, history) for name in ordered)
     return [panel for panel in panels if panel][:PANELS]
 
 
 def _panel(name: str, epochs: list[int], history: Mapping[str, Any]) -> dict[str, Any] | None:
-    series = {"training": history.get(name), "validation": history.get(f"val_{name}")}
-    series = {label: values for label, values in series.items() if values}
+    both = {"training": history.get(name), "validation": history.get(f"val_{name}")}
+    series = {label: values for label, values in both.items() if values}
     known = [v for values in series.values() for v in values if v is not None]
     if not known or min(known) == max(known):
         return None

@@ -73,7 +73,7 @@ def _reconstructions(model: Any, images: np.ndarray, bounds: Any) -> Picture:
 
 def _revisions(model: Any, images: Any, bounds: Any, seed: int) -> list[Picture]:
     if hasattr(model, "revise") and hasattr(model, "propose"):
-        options = {}
+        options: dict[str, Any] = {}
         if getattr(model.generator, "is_conditional", False):
             classes = getattr(model.generator, "num_classes", None) or 10
             options["y"] = np.arange(COLUMNS) % classes
@@ -108,26 +108,16 @@ def _of_the_plane(model: Any, dataset: Any, seed: int) -> list[Picture]:
     # A few stray samples do not set the scale.
     span = 1.15 * float(np.quantile(np.abs(both), 0.995))
     extent = (-span, span, -span, span)
-    drawn = []
+    clouds = {"model": points}
     if dataset is not None:
-        figure = plotting.scatter_latent(
-            np.concatenate([dataset.test.images[:1000], points]),
-            np.repeat(["data", "model"], [len(dataset.test.images[:1000]), len(points)]),
-            title="",
-        )
-    else:
-        figure = plotting.scatter_latent(points, title="")
+        clouds = {"data": dataset.test.images[:1000], **clouds}
     caption = f"{len(points):,} points" + (" over held-out data." if dataset is not None else ".")
-    drawn.append(Picture("samples", "Samples", caption, plotting.png_bytes(figure)))
+    drawn = [Picture("samples", "Samples", caption, _scatter(clouds))]
     if hasattr(model, "revise") and hasattr(model, "propose"):
         proposed = np.asarray(model.sample(1000, seed=seed, revise=False))
-        figure = plotting.scatter_latent(
-            np.concatenate([proposed, points]),
-            np.repeat(["generator", "revised"], [len(proposed), len(points)]),
-            title="",
-        )
         caption = "The generator's draws, and the same draws revised along the field's gradient."
-        drawn.append(Picture("revisions", "Revisions", caption, plotting.png_bytes(figure)))
+        clouds = {"generator": proposed, "revised": points}
+        drawn.append(Picture("revisions", "Revisions", caption, _scatter(clouds)))
     potential = getattr(model, "log_prob", None) or getattr(model, "potential", None)
     if potential is not None:
         figure = plotting.density_2d(
@@ -136,6 +126,14 @@ def _of_the_plane(model: Any, dataset: Any, seed: int) -> list[Picture]:
         caption = "The learned density over its largest value, with the model's samples."
         drawn.append(Picture("density", "Density", caption, plotting.png_bytes(figure)))
     return drawn
+
+
+def _scatter(clouds: dict[str, np.ndarray]) -> bytes:
+    labels: Any = np.repeat(list(clouds), [len(points) for points in clouds.values()])
+    figure = plotting.scatter_latent(np.concatenate(list(clouds.values())), labels, title="")
+    # Points of data, not of a latent space.
+    figure.axes[0].set(xlabel="", ylabel="")
+    return plotting.png_bytes(figure)
 
 
 def _tiles(

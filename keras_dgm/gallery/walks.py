@@ -49,8 +49,8 @@ def between(start: np.ndarray, end: np.ndarray, columns: int) -> np.ndarray:
     """Codes on the way from `start` to `end`, both included: (n, columns, *latent)."""
     if set(np.unique(start)) | set(np.unique(end)) <= {0.0, 1.0}:
         return _switch(start, end, columns)
-    flat = [x.reshape(len(x), -1).astype("float64") for x in (start, end)]
-    norms = [np.linalg.norm(x, axis=1, keepdims=True) for x in flat]
+    flat: list[Any] = [x.reshape(len(x), -1).astype("float64") for x in (start, end)]
+    norms: list[Any] = [np.linalg.norm(x, axis=1, keepdims=True) for x in flat]
     units = [x / np.maximum(norm, 1e-9) for x, norm in zip(flat, norms)]
     angle = np.arccos(np.clip(np.sum(units[0] * units[1], axis=1, keepdims=True), -1.0, 1.0))
     steps = []

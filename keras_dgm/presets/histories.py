@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 POINTS = 120
-_LEFT_OUT = {"learning_rate"}
+_LEFT_OUT = "learning_rate"  # and that of each player
 
 
 def describe_history(*runs: Any, points: int = POINTS) -> dict[str, list]:
@@ -25,10 +25,11 @@ def describe_history(*runs: Any, points: int = POINTS) -> dict[str, list]:
         `{"epoch": [1, ...], name: [value, ...]}`: five digits a value, None where there was none
         or it was not finite; empty where no epoch ran.
     """
-    epochs, columns = 0, {}
+    epochs = 0
+    columns: dict[str, list] = {}
     for run in runs:
         logs = getattr(run, "history", run) or {}
-        logs = {name: values for name, values in logs.items() if name not in _LEFT_OUT}
+        logs = {name: values for name, values in logs.items() if not name.startswith(_LEFT_OUT)}
         length = max((len(values) for values in logs.values()), default=0)
         for name in columns.keys() | logs.keys():
             column = columns.setdefault(name, [])

@@ -43,7 +43,7 @@ def mode_figures(
     share = whole.high_quality
     return {
         f"modes_covered{suffix}": {
-            **mean_figure(covered, f"of {whole.num_modes}", seed=seed),
+            **mean_figure(np.asarray(covered), f"of {whole.num_modes}", seed=seed),
             "note": f"by {_GROUP} samples, mean over {len(groups)} draws of them",
         },
         f"share_at_a_mode{suffix}": {

@@ -113,13 +113,14 @@ def test_walks_of_binary_codes_stay_binary():
 def test_curves_put_validated_terms_first_and_bridge_their_gaps():
     history = {
         "epoch": [1, 2, 3, 4],
-        "kl": [1.0, 2.0, 3.0, 4.0],
         "loss": [4.0, None, 2.0, 1.0],
         "elbo": [-4.0, -3.0, -2.0, -1.0],
         "val_elbo": [-5.0, None, None, -2.0],
         "constant": [1.0] * 4,
+        "learning_rate_adam": [4.0, 3.0, 2.0, 1.0],
     }
-    first, second, third = curves(history)
+    assert [panel["name"] for panel in curves(history)] == ["elbo", "loss"]
+    first, second, third = curves({**history, "kl": [1.0, 2.0, 3.0, 4.0]})
     assert [first["name"], second["name"], third["name"]] == ["elbo", "loss", "kl"]
     training, validation = first["lines"]
     assert training["points"] == [
@@ -202,6 +203,25 @@ def test_without_its_data_a_model_shows_what_it_can(small, tmp_path, monkeypatch
     gallery.make_gallery(tmp_path / "page", say=said.append)
     assert "without its data (digits is not here)" in said[0]
     assert said[1] == "small_digits: samples, walk"
+
+
+def test_a_field_of_the_plane_shows_points_and_density(tmp_path):
+    import keras_dgm as dgm
+
+    class Plane:
+        """A standard normal field whose samples are its own."""
+
+        def sample(self, count, seed=None):
+            return np.random.default_rng(seed).normal(size=(count, 2)).astype("float32")
+
+        def potential(self, x):
+            return -0.5 * np.sum(np.square(x), axis=-1)
+
+    for data in (None, dgm.datasets.load("two_moons")):
+        drawn = pictures.draw_pictures(Plane(), data, tmp_path)
+        assert [picture.kind for picture in drawn] == ["samples", "density"]
+        assert all(picture.png.startswith(b"\x89PNG") for picture in drawn)
+        assert ("held-out" in drawn[0].caption) == (data is not None)
 
 
 def test_an_empty_zoo_is_an_error(tmp_path, monkeypatch):
