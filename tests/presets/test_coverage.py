@@ -40,7 +40,6 @@ MISSING: set[str] = {
     "UpDown",
     "VIMCO",
     "VQVAE",
-    "WAE",
     "WGAN",
     "WGANGP",
     "WakeSleep",

@@ -9,7 +9,7 @@ from keras_dgm.models import ImplicitModel
 DATA = {"name": "mnist", "scale": "symmetric"}
 SHAPE = (28, 28, 1)
 LATENTS, WIDTH = 8, 16
-SETTINGS = {"epochs": 2, "batch_size": 100}
+SETTINGS = {"epochs": 3, "batch_size": 100}
 WORDS = {
     "description": "A Wasserstein auto-encoder of digits, its latents matched to the prior by"
     " an MMD penalty.",
