@@ -61,7 +61,7 @@ def describe_training(model: Any, seconds: float, **settings: Any) -> dict[str, 
     # Under a schedule the optimiser's own rate is only where it ended.
     rate = "schedule" not in settings
     return {
-        "optimizer": "; ".join(_optimizer(*item, rate) for item in optimizers.items()),
+        "optimizer": "; ".join(_optimizer(name, one, rate) for name, one in optimizers.items()),
         "seed": getattr(model, "seed", None),
         **settings,
         "time": f"{seconds:.0f} s",
