@@ -24,7 +24,6 @@ MISSING: set[str] = {
     "DynamicNCE",
     "EVAE",
     "ExclusiveNRF",
-    "ExtendedHelmholtzMachine",
     "GSN",
     "HamiltonianVAE",
     "InclusiveNRF",

@@ -9,19 +9,19 @@ import keras
 
 import keras_dgm as dgm
 from keras_dgm import networks
-from keras_dgm.distributions import Normal
+from keras_dgm.distributions import Bernoulli, Normal
 from keras_dgm.models import LatentVariableModel
 
-DATA = {"name": "mnist", "scale": "symmetric"}
+DATA = {"name": "mnist"}
 SHAPE = (28, 28, 1)
 LATENTS, HIDDEN = 16, [256, 256]
 # Slopes of the critics: their weight against the reconstructions'.
-VISIBLE_SLOPE, LATENT_SLOPE = 10.0, 10.0
-SETTINGS = {"epochs": 3, "batch_size": 100}
+VISIBLE_SLOPE, LATENT_SLOPE = 20.0, 10.0
+SETTINGS = {"epochs": 4, "batch_size": 100}
 WORDS = {
     "description": "An Extended Helmholtz Machine on grey MNIST: encoder, decoder, two critics.",
     "architecture": "16 normal latents; encoder, decoder and critics of 256-256 units, ReLU, the "
-    "critics spectrally normalised; P(x|z) normal with sd 0.5, the critic sees its mean",
+    "critics spectrally normalised; P(x|z) Bernoulli, the critic sees its mean",
     "limits": "Perceptrons of small width; strokes are soft.",
     "use": 'model = dgm.from_preset("extended_helmholtz_machine_mnist")\n'
     "model.sample(64, seed=0, mean=True)",
@@ -41,19 +41,19 @@ def critic(slope):
 
 def build(latent_critic=True):
     """The untrained model, compiled."""
-    likelihood = Normal(SHAPE, networks.mlp(HIDDEN, "relu"), scale=0.5)
+    likelihood = Bernoulli(SHAPE, network=networks.mlp(HIDDEN, "relu"))
     model = dgm.ExtendedHelmholtzMachine(
         LatentVariableModel(Normal(LATENTS), likelihood),
         Normal(LATENTS, networks.mlp(HIDDEN, "relu")),
         critic(VISIBLE_SLOPE),
         critic(LATENT_SLOPE) if latent_critic else False,
         visible="mean",
-        ema_decay=0.999,
+        ema_decay=0.99,
         seed=0,
         name="extended_helmholtz_machine_mnist",
     )
     model.compile(
-        {player: keras.optimizers.Adam(5e-4, beta_1=0.5) for player in model.players},
+        {player: keras.optimizers.Adam(1e-3, beta_1=0.5) for player in model.players},
         steps_per_execution=10,
     )
     return model
