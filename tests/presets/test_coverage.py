@@ -40,7 +40,6 @@ MISSING: set[str] = {
     "VIMCO",
     "VQVAE",
     "WGAN",
-    "WGANGP",
     "WakeSleep",
 }
 
