@@ -39,7 +39,6 @@ MISSING: set[str] = {
     "UpDown",
     "VIMCO",
     "VQVAE",
-    "WGAN",
     "WakeSleep",
 }
 
