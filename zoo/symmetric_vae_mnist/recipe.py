@@ -22,7 +22,7 @@ WORDS = {
     "description": "A Symmetric VAE on grey MNIST: KL divergences both ways, by two critics.",
     "architecture": "16 normal latents; encoder, decoder and critics of 256-256 units, ReLU, the "
     "critics spectrally normalised; P(x|z) normal with sd 0.3",
-    "limits": "Perceptrons of small width; the critic sees P(x|z)'s noise, which digits have not.",
+    "limits": "The critic sees P(x|z)'s noise, which digits have not; means leave [-1, 1].",
     "use": 'model = dgm.from_preset("symmetric_vae_mnist")\nmodel.sample(64, seed=0, mean=True)',
 }
 
@@ -46,12 +46,12 @@ def build(latent_critic=True):
         Normal(LATENTS, networks.mlp(HIDDEN, "relu")),
         critic(VISIBLE_SLOPE),
         critic(LATENT_SLOPE) if latent_critic else False,
-        ema_decay=0.999,
+        ema_decay=0.99,
         seed=0,
         name="symmetric_vae_mnist",
     )
     model.compile(
-        {player: keras.optimizers.Adam(5e-4, beta_1=0.5) for player in model.players},
+        {player: keras.optimizers.Adam(1e-3, beta_1=0.5) for player in model.players},
         steps_per_execution=10,
     )
     return model
