@@ -35,6 +35,8 @@ def compare(card: Mapping[str, Any], today: Mapping[str, Any]) -> list[tuple[str
     """Name, card's value, today's value and whether they agree, for every figure of either."""
     rows: list[tuple[str, str, str, bool]] = []
     for name in [*card, *(name for name in today if name not in card)]:
+        if name not in today and card[name].get("of"):
+            continue  # measured on a model that was trained for comparison and is not stored
         if name not in today or name not in card:
             before, now = (
                 str(side[name]["value"]) if name in side else "-" for side in (card, today)

@@ -54,6 +54,8 @@ def figure_text(figure: Mapping[str, Any]) -> str:
         details.append(f"{figure['count']} points")
     if figure.get("features"):
         details.append(f"features of {figure['features']}")
+    if figure.get("of"):
+        details.append(f"of {figure['of']}")
     details += [f"{key} {figure[key]}" for key in ("n_real", "n_fake") if figure.get(key)]
     return f"{text} ({', '.join(details)})" if details else text
 

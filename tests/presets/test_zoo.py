@@ -43,6 +43,11 @@ def test_card_says_everything():
         assert line in text.splitlines()
 
 
+def test_a_figure_of_another_model_says_so():
+    text = cards.figure_text({**FIGURE, "of": "the same model by CD-1, not stored"})
+    assert text.endswith("9 points, of the same model by CD-1, not stored)")
+
+
 def test_card_without_metrics_claims_nothing():
     text = cards.card("thing", METADATA)
     assert "None were measured." in text and "±" not in text
