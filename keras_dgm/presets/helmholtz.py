@@ -28,11 +28,13 @@ def helmholtz_figures(model: Any, dataset: Any, num_samples: int = 10_000) -> di
     Q(z) over the test images, by their mean; all are one where Q(z) fills a standard normal prior.
 
     Args:
-        model: a compiled `ExtendedHelmholtzMachine` or `SymmetricVAE`.
+        model: an `ExtendedHelmholtzMachine` or `SymmetricVAE`.
         dataset, num_samples: as in `sample_figures`.
     """
     figures = sample_figures(model, dataset, num_samples=num_samples, sampling=SAMPLING)
     test = dataset.test.images[:num_samples]
+    if not model.compiled:  # as from_preset gives it; `evaluate` asks for it
+        model.compile("sgd")
     errors = model.evaluate(test, batch_size=500, verbose=0, return_dict=True)
     values = np.linalg.eigvalsh(model.latent_covariance(test))[::-1]
     return {

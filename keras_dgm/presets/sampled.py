@@ -165,6 +165,7 @@ def train_by_samples(
     seconds = time.monotonic() - started
     test = dataset.test.images[:10_000]
     last = distance_figure(test, model.sample(len(test), seed=seed, **sampling), network)
+    last["of"] = "the last epoch, whose weights are stored only where it was the best"
     measure.restore_best()
     if getattr(model, "average", None) is not None:
         model.average.write_to_weights()
