@@ -15,7 +15,7 @@ WORDS = {
     "architecture": "64 normal noises and a label; DCGAN of width 16, conditional batch "
     "normalisation in the generator, spectral normalisation in the critic, one head of 10 "
     "classes and the source",
-    "limits": "Small networks, trained for minutes: some samples are no digits. The "
+    "limits": "Two epochs of small networks: many samples are not of the class asked for. The "
     "classifier's loss narrows each class.",
 }
 
