@@ -33,10 +33,15 @@ NAMES = {
 def table(zoo: Path) -> str:
     """The page's text."""
     from keras_dgm.gallery.render import Model
-    from keras_dgm.presets import integrity
+    from keras_dgm.presets import integrity, registry
 
     models = []
+    index = zoo / registry.INDEX
+    # A folder that is being written is not in the index yet.
+    known = integrity.read_json(index)["presets"] if index.is_file() else None
     for path in sorted(zoo.glob(f"*/{integrity.METRICS}")):
+        if known is not None and path.parent.name not in known:
+            continue
         metadata = integrity.read_json(path.parent / integrity.METADATA)
         models.append(Model(path.parent.name, metadata, integrity.read_json(path), []))
     lines = [HEAD]
