@@ -127,7 +127,7 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
             optimizer, self.players, loss_scaling=policy.compute_dtype == "float16"
         )
         composite.build_players({player: self.player_variables(player) for player in self.players})
-        steps = steps_per_execution or backend.fast_steps_per_execution()
+        steps = steps_per_execution or backend.fast_steps_per_execution(self._flatten_layers())
         super().compile(
             optimizer=composite,
             jit_compile=backend.fast_jit() if jit_compile is None else jit_compile,

@@ -22,8 +22,9 @@ def fast_jit():
     return "auto" if tf.config.list_logical_devices("GPU") else False
 
 
-def fast_steps_per_execution():
-    """The fast default of `steps_per_execution`."""
+def fast_steps_per_execution(layers=()):
+    """The fast default of `steps_per_execution`, for a model of these layers."""
+    del layers
     return 50 if num_replicas() == 1 else 1
 
 
