@@ -89,7 +89,8 @@ def train(epochs=None, directory="gsn_mnist", verbose="auto"):
         "its own chain.",
         architecture="784-200-784, ReLU; Bernoulli pixels",
         limits="Two epochs of a small net. The pixels of x given x~ are drawn "
-        "independently, so the chain's steps are noisy. Samples are the means after 200 steps from test images.",
+        "independently, so the chain's steps are noisy. Samples are the means after 200 steps "
+        "from test images.",
     )
     chain = model.chain(starts[:8], 60, seed=0, mean=True)[::4]
     dgm.plotting.chain_strip(

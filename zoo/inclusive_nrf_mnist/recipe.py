@@ -139,8 +139,8 @@ def train(epochs=None, directory="inclusive_nrf_mnist", verbose="auto", seed=0, 
             }
         },
         limits="One draw of the labels, five epochs of small nets: the error is that of a "
-        "supervised net. Samples keep the noise (0.3) that the generator's density has, which two steps do "
-        "not take away.",
+        "supervised net. Samples keep the noise (0.3) that the generator's density has, "
+        "which two steps do not take away.",
     )
     return model
 
