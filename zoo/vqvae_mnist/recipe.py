@@ -5,7 +5,7 @@ import keras
 import keras_dgm as dgm
 
 DATA = {"name": "mnist", "binarize": "static"}
-SETTINGS = {"epochs": 40, "batch_size": 100, "learning_rate": 1e-3}
+SETTINGS = {"epochs": 12, "batch_size": 100, "learning_rate": 1e-3}
 WORDS = {
     "description": "A VQ-VAE with 16 codes out of 64 for each picture, on static binarised MNIST.",
     "architecture": "784-512-(16 positions of 8), 64 code vectors by moving averages; 128-512-784"
