@@ -138,8 +138,8 @@ def train(epochs=None, directory="inclusive_nrf_mnist", verbose="auto", seed=0, 
                 "source": "Song & Ou (2018), larger nets, as quoted, not checked there",
             }
         },
-        limits="One draw of the labels, five epochs of small nets. Samples keep the noise (0.3) that "
-        "the generator's density has, which two steps do not take away.",
+        limits="One draw of the labels, five epochs of small nets. Samples keep the noise (0.3) "
+        "that the generator's density has, which two steps do not take away.",
     )
     return model
 
