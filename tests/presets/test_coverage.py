@@ -17,8 +17,6 @@ MISSING: set[str] = {
     "BiGAN",
     "JSA",
     "NVIL",
-    "ReweightedWakeSleep",
-    "VQVAE",
     "WakeSleep",
 }
 
