@@ -20,8 +20,8 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RELATIVE, ABSOLUTE = 0.05, 0.02
-# Optimising variational parameters for every test point takes a minute.
-SLOW = {"mean_field_vi_digits"}
+# Optimising variational parameters for every test point takes a minute, annealing too.
+SLOW = {"mean_field_vi_digits", "adversarial_variational_bayes_digits"}
 PIXELS = 64
 
 
