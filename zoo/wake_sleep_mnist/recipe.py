@@ -13,7 +13,7 @@ WORDS = {
     "architecture": "two layers of 200 Bernoulli latents, linear: 784-200-200 upwards, "
     "200-200-784 downwards",
     "limits": "Two linear layers; trained for 25 epochs, where published figures take many "
-    "hundreds.",
+    "hundreds. The figure is of every fourth test image.",
     "published": {
         "log_likelihood": {
             "value": -107.7,
@@ -37,8 +37,8 @@ def build():
 
 
 def evaluate(model):
-    """The figure on the card, measured on the test split."""
-    return dgm.presets.likelihood_figures(model, data().test.images, num_samples=1000)
+    """The figure on the card, measured on every fourth image of the test split."""
+    return dgm.presets.likelihood_figures(model, data().test.images[::4], num_samples=1000)
 
 
 def train(epochs=None, directory="wake_sleep_mnist", verbose="auto"):
