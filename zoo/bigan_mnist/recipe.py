@@ -9,7 +9,7 @@ from keras_dgm.models import ImplicitModel
 DATA = {"name": "mnist", "scale": "symmetric"}
 SHAPE = (28, 28, 1)
 LATENTS, WIDTH = 16, 16
-SETTINGS = {"epochs": 2, "batch_size": 64}
+SETTINGS = {"epochs": 5, "batch_size": 64}
 WORDS = {
     "description": "A bidirectional GAN of digits: a generator and its encoder, by a critic "
     "of pairs.",
