@@ -9,7 +9,7 @@ from keras_dgm.models import ImplicitModel
 DATA = {"name": "mnist", "scale": "symmetric"}
 SHAPE = (28, 28, 1)
 LATENTS, WIDTH, CLASSES = 64, 16, 10
-SETTINGS = {"epochs": 2, "batch_size": 64, "labels": True}
+SETTINGS = {"epochs": 6, "batch_size": 64, "labels": True}
 WORDS = {
     "description": "A conditional Wasserstein GAN of digits, with a gradient penalty.",
     "architecture": "64 normal noises and a label; DCGAN of width 16, conditional batch "
