@@ -132,12 +132,6 @@ def train(epochs=None, directory="inclusive_nrf_mnist", verbose="auto", seed=0, 
         description="A semi-supervised inclusive neural random field on MNIST, with 100 labels.",
         architecture="u: 784-200-100-10, leaky ReLU, Gaussian noise on the layers' inputs; G: "
         "50-128-784, ReLU, batch normalisation",
-        published={
-            "error": {
-                "value": 0.97,
-                "source": "Song & Ou (2018), larger nets, as quoted, not checked there",
-            }
-        },
         limits="One draw of the labels, five epochs of small nets. Samples keep the noise (0.3) "
         "that the generator's density has, which two steps do not take away.",
     )

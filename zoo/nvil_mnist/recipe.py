@@ -17,7 +17,7 @@ WORDS = {
         "log_likelihood": {
             "value": -99.8,
             "source": "ARM paper (Yin and Zhou 2019), table 2: NVIL with one draw, two layers of "
-            "200; measured on the ELBO's scale of a validated model",
+            "200",
         },
     },
 }

@@ -82,13 +82,6 @@ def train(epochs=None, directory="rbm_mnist", verbose="auto"):
         description="A restricted Boltzmann machine on static binarised MNIST, learned with "
         "persistent chains.",
         architecture=f"784 binary visible and {HIDDEN} binary hidden units",
-        published={
-            "log_likelihood": {
-                "value": -86.34,
-                "source": "Salakhutdinov & Murray (2008), RBM with 500 hidden units, CD-25, "
-                "annealed importance sampling; as quoted, not checked there",
-            }
-        },
         limits="log Z is estimated: the forward figure flatters the model in expectation, and "
         "the reverse one begins at chains that may not have mixed. Samples are the ends of "
         "1 000 Gibbs steps from noise.",
