@@ -40,6 +40,11 @@ def test_every_link_leads_somewhere(path):
     assert (REPOSITORY / path).exists()
 
 
+def test_every_example_is_listed():
+    scripts = {path.name for path in (REPOSITORY / "examples").glob("*.py")}
+    assert scripts == set(re.findall(r"^\| `(\w+\.py)` \|", README, re.MULTILINE))
+
+
 def test_every_variable_is_read_somewhere():
     names = set(re.findall(r"`(KERAS_DGM_\w+)`", README))
     assert names

@@ -66,7 +66,8 @@ def test_training_comes_near_the_optimum():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["kl", "reverse_kl", "jensen_shannon", "jeffrey", "pearson", "squared_hellinger"]
+    "name",
+    ["kl", "reverse_kl", "jensen_shannon", "jeffrey", "pearson", "neyman", "squared_hellinger"],
 )
 def test_training_reaches_the_optimum(name):
     found = train(name, num_steps=20_000, batch_size=1024)
