@@ -27,11 +27,9 @@ def dataset(source):
         rows = orders.flat_map(tf.data.Dataset.from_tensor_slices)
         return rows.batch(batch_size).map(gather).prefetch(2)
 
-    def batches(rows):
-        starts = tf.data.Dataset.range(0, num_rows, batch_size, output_type=tf.int32)
-        return starts.map(lambda start: rows[start : tf.minimum(start + batch_size, num_rows)])
-
-    result = orders.flat_map(batches).map(gather)
+    # No dataset inside a dataset: each function in it is prepared anew for every iterator, and
+    # Keras makes two an epoch.
+    result = orders.rebatch(batch_size).map(gather)
     options = tf.data.Options()
     options.deterministic = True
     return result.with_options(options).prefetch(8)
