@@ -111,20 +111,23 @@ def run(
         running = {}
         for name, worker in workers.items():
             answer = worker.ask(row=row, repeats=repeats + 1, divide=divide, bare=bare)
-            if "first" in answer:
+            ready = worker.read() if "first" in answer else answer
+            if "ready" in ready:
                 running[name] = {"first": answer["first"], "times": []}
-            elif "error" in answer:
-                cells[row][name] = answer
+            elif "error" in ready:
+                cells[row][name] = ready
                 if worker.process.poll() is not None:
                     worker.start()
         for number in range(repeats + 1):
             for name in list(running):
                 answer = workers[name].ask(go=number)
-                if "wall" not in answer:
-                    cells[row][name] = answer
-                    del running[name]
-                else:
+                # One column at a time: the next begins when this one waits again.
+                ready = workers[name].read() if "wall" in answer else answer
+                if "ready" in ready:
                     running[name]["times"].append(answer)
+                else:
+                    cells[row][name] = ready
+                    del running[name]
         for name, cell in running.items():
             cells[row][name] = {**summary(cell), **workers[name].ask(finish=True)}
         figures = {

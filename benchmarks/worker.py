@@ -1,7 +1,9 @@
 """One column in a process of its own: `python -m benchmarks.worker COLUMN`.
 
 Reads one JSON object a line on stdin and answers with one on its first stdout: `{"row": ...}`
-prepares a row and times its first step, `{"go": ...}` times one repeat.
+prepares a row and times its first step, `{"go": ...}` times one repeat. Before each `go`, and after
+the last, it says `{"ready": true}`: what a library does between repeats (the end of an epoch) is
+over then, and takes no time of another column's repeat.
 """
 
 import importlib
@@ -43,6 +45,7 @@ class Gate:
 
     def begin(self):
         """Waits until the driver gives this column the machine."""
+        self.answer({"ready": True})
         next(self.commands)
         self.wall, self.cpu = time.perf_counter(), time.process_time()
 
@@ -70,6 +73,7 @@ def run_row(make, command, commands, answer):
         for _ in range(repeats):
             gate.begin()
             gate.end(loop.run(workload.steps))
+    answer({"ready": True})
     next(commands)
     report = {"memory": peak_memory()[0] - before}
     if command["bare"] and hasattr(loop, "bare_step") and workload.steps >= 5:
