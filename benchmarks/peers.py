@@ -5,6 +5,8 @@ for is a `NotImplementedError`.
 """
 
 import importlib.metadata
+import sys
+import types
 
 import torch
 from torch import nn
@@ -13,8 +15,8 @@ from benchmarks.plain_torch import tensors
 
 VERSIONS = {
     name: importlib.metadata.version(name)
-    for name in ("torch", "pyro-ppl", "pythae", "torchebm")
-    if importlib.util.find_spec({"pyro-ppl": "pyro"}.get(name, name))
+    for name in ("torch", "pyro-ppl", "pythae", "torchebm", "torch-mimicry")
+    if importlib.util.find_spec({"pyro-ppl": "pyro"}.get(name, name.replace("-", "_")))
 }
 
 
@@ -54,7 +56,7 @@ class _Loop:
 
     def run(self, steps):
         """Takes steps and returns the mean loss."""
-        size = self.workload.batch
+        size = self.workload.rows_a_step
         losses = [self.step(self.x[i * size : (i + 1) * size]) for i in range(steps)]
         return sum(float(loss) for loss in losses) / steps
 
@@ -219,3 +221,90 @@ class TorchEBM(_Loop):
                 return -energy(state).mean()
 
         self.step = step
+
+
+def _mimicry(*names):
+    """Modules of mimicry, without the rest of it, which needs TensorFlow and torchvision."""
+    if "torch_mimicry" in sys.modules:
+        path = sys.modules["torch_mimicry"].__path__[0]
+    else:
+        path = importlib.util.find_spec("torch_mimicry").submodule_search_locations[0]
+    for part in ("", ".nets", ".nets.gan", ".nets.basemodel", ".modules", ".training"):
+        package = types.ModuleType(f"torch_mimicry{part}")
+        package.__path__ = [path + part.replace(".", "/")]
+        sys.modules.setdefault(package.__name__, package)
+    return [importlib.import_module(f"torch_mimicry.{name}") for name in names]
+
+
+class Mimicry(_Loop):
+    """mimicry's losses and its steps of the two players, on the row's networks.
+
+    Not `wgan-gp`: its gradient penalty is written for pictures of three colours.
+    """
+
+    families = ("gan",)
+
+    def prepare(self, w):
+        """Networks and optimisers."""
+        gan, log = _mimicry("nets.gan.gan", "training.metric_log")
+        workload, width = self.workload, self.workload["width"]
+        if workload["penalty"]:
+            raise NotImplementedError
+        g, c = w["generator"], w["critic"]
+
+        class Generator(gan.BaseGenerator):
+            def __init__(self):
+                super().__init__(nz=64, ngf=width, bottom_width=7, loss_type="ns")
+                self.net = nn.Sequential(
+                    _given(nn.Linear(64, 49 * 2 * width, bias=False), g[0].t()),
+                    nn.Unflatten(1, (2 * width, 7, 7)),
+                    _given(nn.BatchNorm2d(2 * width, eps=1e-3), *g[1:3]),
+                    nn.ReLU(),
+                    _given(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), g[3]),
+                    _given(nn.BatchNorm2d(width, eps=1e-3), *g[4:6]),
+                    nn.ReLU(),
+                    _given(nn.ConvTranspose2d(width, 1, 4, 2, 1), *g[6:8]),
+                    nn.Tanh(),
+                )
+
+            def forward(self, e):
+                return self.net(e)
+
+        class Critic(gan.BaseDiscriminator):
+            def __init__(self):
+                super().__init__(ndf=width, loss_type="ns")
+                self.net = nn.Sequential(
+                    _given(nn.Conv2d(1, width, 4, 2, 1), *c[0:2]),
+                    nn.LeakyReLU(0.2),
+                    _given(nn.Conv2d(width, 2 * width, 4, 2, 1), *c[2:4]),
+                    nn.LeakyReLU(0.2),
+                    nn.Flatten(),
+                    _given(nn.Linear(49 * 2 * width, 1), c[4].t(), c[5]),
+                )
+
+            def forward(self, x):
+                return self.net(x)
+
+        generator, critic = Generator(), Critic()
+        adam = {
+            net: torch.optim.Adam(net.parameters(), lr=1e-3, eps=1e-7, fused=True)
+            for net in (generator, critic)
+        }
+        self.x = self.x.permute(0, 3, 1, 2).contiguous()
+
+        def step(x):
+            metrics = log.MetricLog()
+            for real in x.split(workload.batch):
+                critic.train_step((real, None), generator, adam[critic], metrics)
+            generator.train_step((real, None), critic, adam[generator], metrics)
+            return metrics.metrics_dict["errD"]["value"]
+
+        self.step = step
+
+
+def _given(layer, *tensors):
+    """The layer with these parameters."""
+    with torch.no_grad():
+        for parameter, tensor in zip(layer.parameters(), tensors):
+            parameter.copy_(tensor)
+    return layer

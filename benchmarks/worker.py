@@ -23,6 +23,7 @@ COLUMNS = {
     "Pyro": ("peers", "Pyro", {}),
     "pythae": ("peers", "Pythae", {}),
     "torchebm": ("peers", "TorchEBM", {}),
+    "mimicry": ("peers", "Mimicry", {}),
 }
 NEEDS_TORCH = tuple(name for name, entry in COLUMNS.items() if entry[0] in ("plain_torch", "peers"))
 
