@@ -9,8 +9,9 @@ import numpy as np
 from keras import ops
 
 from keras_dgm import backend
-from keras_dgm.algorithms import checks, optimizers, saving_mode
+from keras_dgm.algorithms import checks, optimizers
 from keras_dgm.algorithms.files import PresetFiles
+from keras_dgm.algorithms.learning_state import LearningState
 from keras_dgm.algorithms.loop import Loop
 from keras_dgm.algorithms.metrics import TermMeans
 
@@ -25,7 +26,7 @@ class _Step(threading.local):
     rows = None
 
 
-class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
+class Algorithm(Loop, LearningState, PresetFiles, backend.Engine, keras.Model):
     """A learning algorithm: stochastic approximation over a set of players (Ou 2019, Alg. 1, 2).
 
     A subclass builds its parts in its constructor, names its `players` and `terms`, calls
@@ -78,7 +79,7 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
         self.updates = updates
         self.transform = checks.transform(transform)
         self.seed = random.randint(0, 2**31 - 1) if seed is None else int(seed)
-        self._learning_state = {}
+        self._learning_state, self._num_rows = {}, {}
         self._step = _Step()
         self._programs = {}
         start = np.array([self.seed & 0x7FFFFFFF, 0], np.int32)
@@ -289,22 +290,6 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
         state.assign(value + ops.convert_to_tensor(np.array([0, 1], np.int32)))
         return self.replica_seed(backend.as_seed(value))
 
-    def add_learning_state(
-        self, name, shape, dtype="float32", initializer="zeros", aggregation="only_first_replica"
-    ):
-        """A non-trainable weight that belongs to learning: in files and backups, not in presets."""
-        variable = self.add_weight(
-            shape=shape,
-            dtype=dtype,
-            initializer=initializer,
-            trainable=False,
-            autocast=False,
-            aggregation=aggregation,
-            name=name,
-        )
-        self._learning_state[name] = variable
-        return variable
-
     def check_data(self, x):
         """Raises a ValueError for an array that the model cannot have generated."""
         checks.finite("x", x)
@@ -360,26 +345,3 @@ class Algorithm(Loop, PresetFiles, backend.Engine, keras.Model):
         config = {"name": self.name, "seed": self.seed, "updates": self.updates}
         config["transform"] = checks.transform_config(self.transform)
         return config
-
-    def _sublayer_generators(self):
-        """States of the layers' own generators (dropout), which Keras does not save."""
-        layers = self._flatten_layers(include_self=False)
-        return [g.state for layer in layers for g in getattr(layer, "_seed_generators", ())]
-
-    def save_own_variables(self, store):
-        if saving_mode.weights_of_the_model_only():
-            return
-        for name, variable in self._learning_state.items():
-            store[name] = ops.convert_to_numpy(variable.value)
-        for number, state in enumerate(self._sublayer_generators()):
-            store[f"generator_{number}"] = ops.convert_to_numpy(state.value)
-
-    def load_own_variables(self, store):
-        if saving_mode.weights_of_the_model_only():
-            return
-        for name, variable in self._learning_state.items():
-            checks.stored_state(self, store, name, variable)
-            variable.assign(store[name])
-        for number, state in enumerate(self._sublayer_generators()):
-            if f"generator_{number}" in store.keys():
-                state.assign(store[f"generator_{number}"])

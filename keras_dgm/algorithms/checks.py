@@ -143,15 +143,15 @@ def finite(name, x):
         )
 
 
-def stored_state(algorithm, store, name, variable):
-    """Checks a piece of learning state in a file against the variable it is for."""
+def stored_state(algorithm, store, name, shape):
+    """Checks a piece of learning state in a file against the shape it is to have."""
     if name not in store.keys():
         raise ValueError(
             f"The file holds no state {name!r}, which {type(algorithm).__name__} needs to go on "
             "learning. It may be a preset, which keeps the model alone: load it with from_preset."
         )
-    if tuple(store[name].shape) != tuple(variable.shape):
+    if tuple(store[name].shape) != shape:
         raise ValueError(
             f"The file's state {name!r} has shape {tuple(store[name].shape)}; this "
-            f"{type(algorithm).__name__} has {tuple(variable.shape)}. Build it for the same data."
+            f"{type(algorithm).__name__} has {shape}. Build it for the same data."
         )

@@ -52,6 +52,7 @@ class Loop:
     """Mixin: `fit` and `evaluate` of an algorithm."""
 
     _in_evaluate = False
+    parts_of_a_batch = 1
 
     def fit(
         self,
@@ -170,7 +171,9 @@ class Loop:
             return checks.dataset(self, x, y, with_index)
         arrays = checks.arrays(self, x, y)
         replicas = self.num_replicas()
-        source = ArraySource(arrays, batch_size, shuffle, with_index, replicas)
+        # `evaluate` does not divide its batches.
+        parts = self.parts_of_a_batch if training else 1
+        source = ArraySource(arrays, batch_size, shuffle, with_index, replicas, parts)
         if backend.name() == "tensorflow":
             return source
         for rows in (source.batch_size, source.partial_batch_size or 0):

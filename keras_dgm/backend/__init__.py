@@ -10,7 +10,8 @@ package, which mean the same on both backends:
   `gumbel`, `permutation`: stateless random numbers;
 - `fori_loop`, `scan`: loops that compile once and can be differentiated;
 - `softplus`: with the cheapest gradient that the backend has;
-- `join_processes`: several processes that train one model;
+- `join_processes`, `process_number`: several processes that train one model;
+- `divided_by_rows`, `rows_over_devices`, `scatter_rows`, `whole`: tables that devices divide;
 - `compiled`: a function of the current weights, compiled;
 - `Engine`: how `fit` and `evaluate` run a `train_step(self, data)` written once.
 """
@@ -36,6 +37,7 @@ as_seed = _implementation.as_seed
 binary_dtype = _implementation.binary_dtype
 compiled = _implementation.compiled
 device_name = _implementation.device_name
+divided_by_rows = _implementation.divided_by_rows
 fast_jit = _implementation.fast_jit
 fast_steps_per_execution = _implementation.fast_steps_per_execution
 fold_in = _implementation.fold_in
@@ -44,6 +46,8 @@ join_processes = _implementation.join_processes
 normal = _implementation.normal
 num_replicas = _implementation.num_replicas
 permutation = _implementation.permutation
+process_number = _implementation.process_number
+rows_over_devices = _implementation.rows_over_devices
 scan = _implementation.scan
 scatter_rows = _implementation.scatter_rows
 softplus = _implementation.softplus
@@ -54,6 +58,7 @@ tfp_mcmc = _implementation.tfp_mcmc
 uniform = _implementation.uniform
 value_and_grad = _implementation.value_and_grad
 value_and_input_grad = _implementation.value_and_input_grad
+whole = _implementation.whole
 
 from keras_dgm.backend.random import bernoulli, categorical, gumbel  # noqa: E402
 from keras_dgm.backend.scope import forgetting, frozen, replaced  # noqa: E402
@@ -72,6 +77,7 @@ __all__ = [
     "categorical",
     "compiled",
     "device_name",
+    "divided_by_rows",
     "fast_jit",
     "fast_steps_per_execution",
     "fold_in",
@@ -84,7 +90,9 @@ __all__ = [
     "normal",
     "num_replicas",
     "permutation",
+    "process_number",
     "replaced",
+    "rows_over_devices",
     "scan",
     "scatter_rows",
     "softplus",
@@ -95,4 +103,5 @@ __all__ = [
     "uniform",
     "value_and_grad",
     "value_and_input_grad",
+    "whole",
 ]

@@ -20,14 +20,18 @@ class ArraySource(DataAdapter):
         shuffle: whether to shuffle.
         with_index: whether a batch tells its row numbers.
         num_replicas: replicas that will share each batch.
+        num_parts: parts that a step divides a batch into (a critic's moves), of each of which a
+            replica is given its share.
     """
 
-    def __init__(self, arrays, batch_size, shuffle=False, with_index=False, num_replicas=1):
+    def __init__(
+        self, arrays, batch_size, shuffle=False, with_index=False, num_replicas=1, num_parts=1
+    ):
         self.arrays = {name: _plain(array) for name, array in arrays.items()}
         self.num_rows = len(next(iter(self.arrays.values())))
         self.shuffle = shuffle
         self.with_index = with_index
-        self.num_replicas = num_replicas
+        self.num_replicas, self.num_parts = num_replicas, num_parts
         self.seed, self.epoch = 0, 0
         self._batch_size = min(int(batch_size), self.num_rows)
         self._listeners = []

@@ -47,8 +47,10 @@ class PersistentChains:
         self.model, self.sampler = model, sampler
         first = sampler.expand(model.initial_state(self.buffer_size, backend.as_seed(seed)))
         self._structure = first
+        # Devices divide chains as they divide tables, where that leaves none over.
+        divided = backend.rows_over_devices(self.buffer_size) == self.buffer_size
         self.variables = [
-            add_state(f"chains_{i}", tuple(part.shape), "float32", _constant(part))
+            add_state(f"chains_{i}", tuple(part.shape), "float32", _constant(part), by_rows=divided)
             for i, part in enumerate(tree.flatten(first))
         ]
 

@@ -51,6 +51,58 @@ def test_two_devices_equal_one(backend_name, clip):
     assert one["elbo"] == pytest.approx(two["elbo"], rel=1e-4)
 
 
+TABLES = """
+import json, sys
+import keras, numpy as np
+import tensorflow as tf
+import keras_dgm as dgm
+import scripts
+
+
+def run(distribution, path, write):
+    keras.distribution.set_distribution(distribution)
+    keras.utils.set_random_seed(0)
+    x = scripts.binary_rows(21)
+    model = dgm.JSA(*dgm.models.sigmoid_belief_network([3], (6,)), num_data=21, seed=0)
+    machine = dgm.models.RBM((6,), 4)
+    chains = dgm.StochasticMaximumLikelihood(machine, num_steps=2, num_chains=6, seed=0)
+    for one in (model, chains):
+        one.compile(keras.optimizers.SGD(0.05), steps_per_execution=1)
+    data = dgm.datasets.with_index(tf.data.Dataset.from_tensor_slices(x))
+    model.fit(data.batch(10, drop_remainder=True), epochs=3, verbose=0)
+    chains.fit(x[:20], batch_size=10, epochs=3, verbose=0)
+    held = [model.cache[0], model.visits, chains.chains.variables[0]]
+    weights = [*model.trainable_variables, *chains.trainable_variables]
+    values = [keras.ops.convert_to_numpy(v.value)[:21].ravel().tolist() for v in held + weights]
+    if write:
+        model.save_weights(path)
+    else:
+        model.load_weights(path)
+    read = keras.ops.convert_to_numpy(model.cache[0].value)[:21].ravel().tolist()
+    rows = [v.value.addressable_shards[0].data.shape[0] for v in held]
+    return {"values": values, "rows": rows, "read": read}
+
+
+two = run(keras.distribution.DataParallel(), sys.argv[1], True)
+one = run(None, sys.argv[1], False)
+print(json.dumps([two, one]))
+"""
+
+
+def test_devices_divide_tables_and_chains(backend_name, tmp_path):
+    if backend_name != "jax":
+        pytest.skip("TensorFlow's replicas keep whole copies")
+    two, one = result(run(TABLES, tmp_path / "divided.weights.h5", environment=TWO_CPUS))
+    # 21 points make two tables of eleven rows; six chains, three each.
+    assert two["rows"] == [11, 11, 3]
+    assert one["rows"] == [21, 21, 6]
+    for found, expected in zip(two["values"], one["values"], strict=True):
+        assert found == pytest.approx(expected, abs=1e-5)
+    # The file knows nothing of the devices that wrote it.
+    assert one["read"] == two["values"][0]
+    assert set(one["read"]) == {0.0, 1.0}
+
+
 def test_replicas_do_not_share_noise(backend_name):
     # With shared noise the two halves of a batch of equal rows would be equal.
     program = """

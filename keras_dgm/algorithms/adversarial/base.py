@@ -123,6 +123,11 @@ class AdversarialAlgorithm(Algorithm):
             return self.move(player, data, seed)
         return self.variance_reduction.turn(self, player, data, seed)
 
+    @property
+    def parts_of_a_batch(self):
+        """Into how many parts a step divides a batch."""
+        return self.critic_steps
+
     def parts(self, data):
         """The batch divided into one for each move of a critic, of equally many rows.
 

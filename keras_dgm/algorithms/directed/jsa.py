@@ -100,12 +100,13 @@ class JSA(PerDatapoint, LatentVariableAlgorithm):
                 backend.binary_dtype()
                 if isinstance(part, (Bernoulli, OneHotCategorical))
                 else "float32",
+                by_rows=True,
             )
             for number, part in enumerate(self._parts())
         ]
         # A point that was never visited has no state: `visits` is the cache's flag too.
-        self.visits = self.add_learning_state("visits", (self.num_data,), "int32")
-        self.stay = self.add_learning_state("stay", (self.num_data,), "int32")
+        self.visits = self.add_learning_state("visits", (self.num_data,), "int32", by_rows=True)
+        self.stay = self.add_learning_state("stay", (self.num_data,), "int32", by_rows=True)
         self.finish()
 
     def _parts(self):

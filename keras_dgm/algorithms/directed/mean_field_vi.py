@@ -92,7 +92,9 @@ class MeanFieldVI(PerDatapoint, LatentVariableAlgorithm):
         self.local_learning_rate = float(local_learning_rate)
         self.evaluation_steps = int(evaluation_steps)
         self.tables = [self._table("local"), self._table("first"), self._table("second")]
-        self.counts = self.add_learning_state("local_counts", (self.num_data,), "int32")
+        self.counts = self.add_learning_state(
+            "local_counts", (self.num_data,), "int32", by_rows=True
+        )
         self.finish()
 
     def finish(self):
@@ -107,6 +109,7 @@ class MeanFieldVI(PerDatapoint, LatentVariableAlgorithm):
                     f"{kind}_{number}_{name}",
                     (self.num_data, *part.parameter_shapes()[name]),
                     initializer=keras.initializers.Constant(start if kind == "local" else 0.0),
+                    by_rows=True,
                 )
                 for name, start in part.standard_parameters().items()
             }

@@ -17,7 +17,6 @@ from keras_dgm.backend.jax.engine import (  # noqa: E402
     fast_jit,
     fast_steps_per_execution,
     num_replicas,
-    scatter_rows,
 )
 from keras_dgm.backend.jax.functions import softplus  # noqa: E402
 from keras_dgm.backend.jax.gradients import (  # noqa: E402
@@ -26,7 +25,7 @@ from keras_dgm.backend.jax.gradients import (  # noqa: E402
     value_and_grad,
     value_and_input_grad,
 )
-from keras_dgm.backend.jax.processes import join_processes  # noqa: E402
+from keras_dgm.backend.jax.processes import join_processes, process_number  # noqa: E402
 from keras_dgm.backend.jax.random import (  # noqa: E402
     as_seed,
     fold_in,
@@ -34,6 +33,12 @@ from keras_dgm.backend.jax.random import (  # noqa: E402
     permutation,
     split_seed,
     uniform,
+)
+from keras_dgm.backend.jax.tables import (  # noqa: E402
+    divided_by_rows,
+    rows_over_devices,
+    scatter_rows,
+    whole,
 )
 
 tfd = tfp.distributions
@@ -46,6 +51,7 @@ __all__ = [
     "binary_dtype",
     "compiled",
     "device_name",
+    "divided_by_rows",
     "fast_jit",
     "fast_steps_per_execution",
     "fold_in",
@@ -54,6 +60,8 @@ __all__ = [
     "normal",
     "num_replicas",
     "permutation",
+    "process_number",
+    "rows_over_devices",
     "scan",
     "scatter_rows",
     "softplus",
@@ -64,4 +72,5 @@ __all__ = [
     "uniform",
     "value_and_grad",
     "value_and_input_grad",
+    "whole",
 ]

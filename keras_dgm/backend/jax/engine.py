@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from jax.experimental import multihost_utils
 from keras import tree
 from keras.src.layers.convolutional.base_conv import BaseConv
 from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose
@@ -52,11 +53,6 @@ def num_replicas():
 def binary_dtype():
     """The smallest type of a variable that holds zeros and ones."""
     return "int8"
-
-
-def scatter_rows(variable, index, rows):
-    """Writes `rows` at row numbers `index` of a table held in a variable."""
-    variable.assign(variable.value.at[index].set(rows.astype(variable.dtype)))
 
 
 def compiled(layer, fn):
@@ -173,6 +169,10 @@ class Engine:
     def num_replicas(self):
         """Devices that share a global batch."""
         return num_replicas()
+
+    def gather_from_processes(self, values):
+        """The arrays `values` of all processes, stacked: (processes, *shape)."""
+        return np.reshape(multihost_utils.process_allgather(values), (-1, *values.shape))
 
     def reduce_gradients(self, gradients):
         """JAX differentiates the loss of the global batch: there is nothing left to reduce."""

@@ -26,3 +26,8 @@ def join_processes(addresses, number):
     keras.distribution.initialize(addresses[0], len(addresses), int(number))
     keras.distribution.set_distribution(keras.distribution.DataParallel())
     return contextlib.nullcontext()
+
+
+def process_number():
+    """Which of the joined processes this is; 0 of one alone."""
+    return jax.process_index()

@@ -11,7 +11,6 @@ from keras_dgm.backend.tensorflow.engine import (
     fast_jit,
     fast_steps_per_execution,
     num_replicas,
-    scatter_rows,
 )
 from keras_dgm.backend.tensorflow.gradients import (
     fori_loop,
@@ -19,7 +18,7 @@ from keras_dgm.backend.tensorflow.gradients import (
     value_and_grad,
     value_and_input_grad,
 )
-from keras_dgm.backend.tensorflow.processes import join_processes
+from keras_dgm.backend.tensorflow.processes import join_processes, process_number
 from keras_dgm.backend.tensorflow.random import (
     as_seed,
     fold_in,
@@ -27,6 +26,12 @@ from keras_dgm.backend.tensorflow.random import (
     permutation,
     split_seed,
     uniform,
+)
+from keras_dgm.backend.tensorflow.tables import (
+    divided_by_rows,
+    rows_over_devices,
+    scatter_rows,
+    whole,
 )
 
 tfd = tfp.distributions
@@ -40,6 +45,7 @@ __all__ = [
     "binary_dtype",
     "compiled",
     "device_name",
+    "divided_by_rows",
     "fast_jit",
     "fast_steps_per_execution",
     "fold_in",
@@ -48,6 +54,8 @@ __all__ = [
     "normal",
     "num_replicas",
     "permutation",
+    "process_number",
+    "rows_over_devices",
     "scan",
     "scatter_rows",
     "softplus",
@@ -58,4 +66,5 @@ __all__ = [
     "uniform",
     "value_and_grad",
     "value_and_input_grad",
+    "whole",
 ]

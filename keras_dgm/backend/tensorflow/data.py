@@ -17,6 +17,18 @@ def dataset(source):
             rows = tf.random.experimental.stateless_shuffle(rows, state.read_value())
         return rows
 
+    def deal(index):
+        # Replicas are given a stretch of the batch each, and each divides its own into parts.
+        parts, replicas = source.num_parts, source.num_replicas
+        if parts == 1:
+            return index
+
+        def dealt():
+            by_part = tf.reshape(index, (parts, replicas, -1))
+            return tf.reshape(tf.transpose(by_part, (1, 0, 2)), (-1,))
+
+        return tf.cond(tf.size(index) % (parts * replicas) == 0, dealt, lambda: index)
+
     def gather(index):
         batch = {name: tf.gather(array, index) for name, array in arrays.items()}
         return {**batch, "index": index} if source.with_index else batch
@@ -25,7 +37,7 @@ def dataset(source):
     if source.num_replicas > 1:
         # A strategy splits batches that `batch` has made.
         rows = orders.flat_map(tf.data.Dataset.from_tensor_slices)
-        return rows.batch(batch_size).map(gather).prefetch(2)
+        return rows.batch(batch_size).map(deal).map(gather).prefetch(2)
 
     # No dataset inside a dataset: each function in it is prepared anew for every iterator, and
     # Keras makes two an epoch.

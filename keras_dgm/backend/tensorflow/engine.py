@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 from keras.optimizers import LossScaleOptimizer
-from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from keras_dgm.backend.tensorflow import adam
 
@@ -40,22 +39,6 @@ def binary_dtype():
     return "bool" if getattr(extended, "_in_multi_worker_mode", bool)() else "int8"
 
 
-def scatter_rows(variable, index, rows):
-    """Writes `rows` at row numbers `index` of a table held in a variable."""
-    context = tf.distribute.get_replica_context()
-    if context is not None and context.num_replicas_in_sync > 1:
-        # Small integers and truth values cannot be gathered.
-        rows = rows if rows.dtype.is_floating else tf.cast(rows, "int32")
-        index = context.all_gather(index, axis=0)
-        rows = context.all_gather(rows, axis=0)
-    rows = tf.cast(rows, variable.dtype)
-    if in_stateless_scope():
-        # What is assigned here is to be forgotten: the table itself must not be touched.
-        variable.assign(tf.tensor_scatter_nd_update(variable.value, index[:, None], rows))
-    else:
-        variable.value.scatter_update(tf.IndexedSlices(rows, index))
-
-
 def compiled(layer, fn):
     """Compiles `fn(*args)`, which reads the weights of `layer` and assigns nothing that lasts."""
     del layer
@@ -89,6 +72,22 @@ class Engine:
     def num_replicas(self):
         """Replicas of the strategy under which this model was made."""
         return self.distribute_strategy.num_replicas_in_sync
+
+    def gather_from_processes(self, values):
+        """The arrays `values` of all replicas, stacked: (replicas, *shape)."""
+        strategy = self.distribute_strategy
+
+        @tf.function
+        def gather(own):
+            def program():
+                context = tf.distribute.get_replica_context()
+                if context.num_replicas_in_sync == 1:
+                    return own[None]
+                return context.all_gather(own[None], axis=0)
+
+            return strategy.run(program)
+
+        return strategy.experimental_local_results(gather(tf.constant(values)))[0].numpy()
 
     def reduce_gradients(self, gradients):
         """The gradient of the global batch's mean loss, from each replica's own.

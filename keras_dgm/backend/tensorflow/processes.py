@@ -26,6 +26,12 @@ def join_processes(addresses, number):
     return _Scope(tf.distribute.MultiWorkerMirroredStrategy())
 
 
+def process_number():
+    """Which of the joined processes this is; 0 of one alone."""
+    task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {})
+    return int(task.get("index", 0))
+
+
 class _Scope:
     """The scope of a strategy, which itself can be entered once."""
 
