@@ -145,18 +145,25 @@ class InclusiveNRF(RevisionAlgorithm):
 
     def _label_loss(self, x, y, seed):
         """`(loss, terms)` of the labels, a constant 0 where a batch has none."""
-        logits = self.field.class_logits(x, training=True)
-        log_p = ops.log_softmax(logits, axis=-1)
-        entropy = -ops.mean(ops.sum(ops.exp(log_p) * log_p, axis=-1))
+        total, log_p = 0.0, None
+        if self._labelled is None or self.confidence_weight:
+            log_p = self._log_p(x)
+        if self.confidence_weight:
+            entropy = -ops.mean(ops.sum(ops.exp(log_p) * log_p, axis=-1))
+            total = self.confidence_weight * entropy
         if self._labelled is not None:
             rows = ops.shape(self._labelled[1])[0]
             chosen = backend.uniform((int(self.labelled_batch_size),), seed, 0.0, float(rows))
             chosen = ops.minimum(ops.cast(ops.floor(chosen), "int32"), rows - 1)
             labelled, y = (ops.take(part, chosen, axis=0) for part in self._labelled)
-            log_p = ops.log_softmax(self.field.class_logits(labelled, training=True), axis=-1)
+            log_p = self._log_p(labelled)
         loss, accuracy = self._classification(log_p, y)
-        total = self.classification_weight * loss + self.confidence_weight * entropy
+        total = total + self.classification_weight * loss
         return total, {"classification_loss": loss, "accuracy": accuracy}
+
+    def _log_p(self, x):
+        """log p(y | x) of every y in training, (batch, num_classes)."""
+        return ops.log_softmax(self.field.class_logits(x, training=True), axis=-1)
 
     def _classification(self, log_p, y, empty=0.0):
         """`(- mean log p(y|x), accuracy)` over the labelled rows, `empty` without any."""
