@@ -115,7 +115,7 @@ class KillAfterTwoEpochs(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def train(rule, scope=None, callbacks=(), own_noise=False, epochs=3):
+def train(rule, scope=None, callbacks=(), own_noise=False, epochs=3, elsewhere=False):
     """Trains from weights that depend on nothing; a list of lists of numbers.
 
     Args:
@@ -124,18 +124,21 @@ def train(rule, scope=None, callbacks=(), own_noise=False, epochs=3):
         callbacks: for `fit`.
         own_noise: whether noise is drawn as ever, and is not one for all rows.
         epochs: for `fit`.
+        elsewhere: whether to begin at other weights, seeds and chains.
     """
     import scripts
 
     from keras_dgm import backend
 
-    keras.utils.set_random_seed(1)
+    keras.utils.set_random_seed(2 if elsewhere else 1)
     with scope or contextlib.nullcontext():
         model = rules()[rule]()
         for number, variable in enumerate(model.trainable_variables):
             size = int(np.prod(variable.shape))
-            values = 0.4 * np.sin(1.0 + number + 1.7 * np.arange(size))
+            values = 0.4 * np.sin(1.0 + number + 1.7 * np.arange(size) + elsewhere)
             variable.assign(values.reshape(variable.shape).astype("float32"))
+        if elsewhere:
+            model.seed_state.assign([7, 7])
         optimizer = keras.optimizers.SGD(0.05, momentum=0.5)
         model.compile(optimizer, steps_per_execution=1)
     fixed = not own_noise and rule not in NOTERS
@@ -166,6 +169,7 @@ def main(number, addresses, names, folder="", how=""):
         if how == "kill" and number == len(addresses) - 1:
             callbacks.append(KillAfterTwoEpochs())
     more = {"callbacks": callbacks, "own_noise": True, "epochs": 4} if folder else {}
+    more["elsewhere"] = how == "elsewhere"
     print(json.dumps({rule: train(rule, scope, **more) for rule in names.split("+")}))
 
 
