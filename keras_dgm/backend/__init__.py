@@ -9,6 +9,7 @@ package, which mean the same on both backends:
 - `as_seed`, `split_seed`, `fold_in`, `normal`, `uniform`, `bernoulli`, `categorical`,
   `gumbel`, `permutation`: stateless random numbers;
 - `fori_loop`, `scan`: loops that compile once and can be differentiated;
+- `fold_axes`, `unfold_axes`: leading axes as one, the way that devices divide it;
 - `softplus`: with the cheapest gradient that the backend has;
 - `join_processes`, `process_number`: several processes that train one model;
 - `divided_by_rows`, `rows_over_devices`, `scatter_rows`, `whole`: tables that devices divide;
@@ -40,6 +41,7 @@ device_name = _implementation.device_name
 divided_by_rows = _implementation.divided_by_rows
 fast_jit = _implementation.fast_jit
 fast_steps_per_execution = _implementation.fast_steps_per_execution
+fold_axes = _implementation.fold_axes
 fold_in = _implementation.fold_in
 fori_loop = _implementation.fori_loop
 join_processes = _implementation.join_processes
@@ -55,6 +57,7 @@ split_seed = _implementation.split_seed
 tfb = _implementation.tfb
 tfd = _implementation.tfd
 tfp_mcmc = _implementation.tfp_mcmc
+unfold_axes = _implementation.unfold_axes
 uniform = _implementation.uniform
 value_and_grad = _implementation.value_and_grad
 value_and_input_grad = _implementation.value_and_input_grad
@@ -80,6 +83,7 @@ __all__ = [
     "divided_by_rows",
     "fast_jit",
     "fast_steps_per_execution",
+    "fold_axes",
     "fold_in",
     "fori_loop",
     "forgetting",
@@ -100,6 +104,7 @@ __all__ = [
     "tfb",
     "tfd",
     "tfp_mcmc",
+    "unfold_axes",
     "uniform",
     "value_and_grad",
     "value_and_input_grad",

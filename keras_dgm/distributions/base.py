@@ -190,7 +190,7 @@ class Distribution(keras.layers.Layer):
         shapes, out = self.parameter_shapes(), {}
         for name, head in self.head.items():
             value = ops.cast(head(features), "float32")
-            out[name] = ops.reshape(value, (*leading, *shapes[name]))
+            out[name] = backend.unfold_axes(value, leading, shapes[name])
         return out
 
     def __call__(self, context=None, **kwargs):
@@ -267,7 +267,7 @@ def fold(tensor, event_shape):
         )
     if len(leading) == 1:
         return leading, tensor
-    return leading, ops.reshape(tensor, (-1, *event_shape))
+    return leading, backend.fold_axes(tensor, len(leading))
 
 
 def _shape(value):

@@ -18,7 +18,7 @@ from keras_dgm.backend.jax.engine import (  # noqa: E402
     fast_steps_per_execution,
     num_replicas,
 )
-from keras_dgm.backend.jax.functions import softplus  # noqa: E402
+from keras_dgm.backend.jax.functions import fold_axes, softplus, unfold_axes  # noqa: E402
 from keras_dgm.backend.jax.gradients import (  # noqa: E402
     fori_loop,
     scan,
@@ -54,6 +54,7 @@ __all__ = [
     "divided_by_rows",
     "fast_jit",
     "fast_steps_per_execution",
+    "fold_axes",
     "fold_in",
     "fori_loop",
     "join_processes",
@@ -69,6 +70,7 @@ __all__ = [
     "tfb",
     "tfd",
     "tfp_mcmc",
+    "unfold_axes",
     "uniform",
     "value_and_grad",
     "value_and_input_grad",

@@ -12,6 +12,7 @@ from keras_dgm.backend.tensorflow.engine import (
     fast_steps_per_execution,
     num_replicas,
 )
+from keras_dgm.backend.tensorflow.functions import fold_axes, unfold_axes
 from keras_dgm.backend.tensorflow.gradients import (
     fori_loop,
     scan,
@@ -48,6 +49,7 @@ __all__ = [
     "divided_by_rows",
     "fast_jit",
     "fast_steps_per_execution",
+    "fold_axes",
     "fold_in",
     "fori_loop",
     "join_processes",
@@ -63,6 +65,7 @@ __all__ = [
     "tfb",
     "tfd",
     "tfp_mcmc",
+    "unfold_axes",
     "uniform",
     "value_and_grad",
     "value_and_input_grad",

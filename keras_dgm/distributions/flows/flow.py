@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_dgm import backend
 from keras_dgm.backend import tfb, tfd
 from keras_dgm.distributions.base import Distribution
 from keras_dgm.distributions.flows.transform import Transform
@@ -123,7 +124,7 @@ class Flow(Distribution):
         shapes = self._own_shapes(True)
         for name, head in self.own_heads.items():
             value = ops.cast(head(rows), "float32")
-            parameters[name] = ops.reshape(value, (*leading, *shapes[name]))
+            parameters[name] = backend.unfold_axes(value, leading, shapes[name])
         return parameters
 
     def _of(self, number, parameters):
