@@ -241,13 +241,22 @@ class LatentVariableAlgorithm(Algorithm):
         x = ops.convert_to_numpy(self._checked(x))
         rows, chunk = min(rows, len(x)), min(chunk, num_samples)
 
-        def log_weights(x, seed, count):
-            h, log_q = self.draw(x, chunk, seed, training=False)
-            terms = self.generative.log_prob(x, h, training=False) - log_q
-            keep = ops.arange(chunk)[:, None] < count
-            return ops.logsumexp(ops.where(keep, terms, -np.inf), axis=0)
+        num_chunks = -(-num_samples // chunk)
+        # As many chunks in a call as there would be steps, the calls of one length.
+        calls = -(-num_chunks // backend.fast_steps_per_execution(self._flatten_layers()))
+        length = -(-num_chunks // calls)
 
-        program = self.compiled_function(("log_likelihood", rows, chunk), log_weights)
+        def log_weights(x, seed, first, num_samples):
+            def one(number, state):
+                done = (first + number) * chunk
+                h, log_q = self.draw(x, chunk, backend.fold_in(seed, done), training=False)
+                terms = self.generative.log_prob(x, h, training=False) - log_q
+                keep = ops.arange(chunk)[:, None] < num_samples - done
+                return state, ops.logsumexp(ops.where(keep, terms, -np.inf), axis=0)
+
+            return backend.scan(one, (), length)[1]
+
+        program = self.compiled_function(("log_likelihood", rows, chunk, length), log_weights)
         starts = range(0, len(x), rows)
         bar = keras.utils.Progbar(len(starts), verbose=verbose, unit_name="batch")
         out = np.full(len(x), -np.inf)
@@ -255,12 +264,13 @@ class LatentVariableAlgorithm(Algorithm):
         for number, start in enumerate(starts):
             batch = x[start : start + rows]
             padded = np.concatenate([batch, np.repeat(batch[:1], rows - len(batch), axis=0)])
+            padded = ops.convert_to_tensor(padded)
             parts = []
-            for done in range(0, num_samples, chunk):
-                part = backend.fold_in(backend.fold_in(key, number), done)
-                count = np.int32(min(chunk, num_samples - done))
-                parts.append(program(padded, part, count))
-            total = np.logaddexp.reduce([np.float64(ops.convert_to_numpy(p)) for p in parts])
+            for first in range(0, num_chunks, length):
+                arguments = backend.fold_in(key, number), np.int32(first), np.int32(num_samples)
+                parts.append(program(padded, *arguments))
+            parts = np.concatenate([ops.convert_to_numpy(part) for part in parts])[:num_chunks]
+            total = np.logaddexp.reduce(parts.astype("float64"))
             out[start : start + rows] = total[: len(batch)] - np.log(num_samples)
             bar.add(1)
         return out
