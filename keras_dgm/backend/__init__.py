@@ -13,6 +13,7 @@ package, which mean the same on both backends:
 - `softplus`: with the cheapest gradient that the backend has;
 - `join_processes`, `process_number`: several processes that train one model;
 - `divided_by_rows`, `rows_over_devices`, `scatter_rows`, `whole`: tables that devices divide;
+  `spread_rows`: draws that they divide;
 - `compiled`: a function of the current weights, compiled;
 - `Engine`: how `fit` and `evaluate` run a `train_step(self, data)` written once.
 """
@@ -53,6 +54,7 @@ rows_over_devices = _implementation.rows_over_devices
 scan = _implementation.scan
 scatter_rows = _implementation.scatter_rows
 softplus = _implementation.softplus
+spread_rows = _implementation.spread_rows
 split_seed = _implementation.split_seed
 tfb = _implementation.tfb
 tfd = _implementation.tfd
@@ -101,6 +103,7 @@ __all__ = [
     "scatter_rows",
     "softplus",
     "split_seed",
+    "spread_rows",
     "tfb",
     "tfd",
     "tfp_mcmc",

@@ -103,7 +103,7 @@ class ImplicitModel(keras.layers.Layer):
         """
         seed = backend.as_seed(seed)
         if truncation is None:
-            return self.noise.sample(sample_shape=(num_samples,), seed=seed)
+            return backend.spread_rows(self.noise.sample(sample_shape=(num_samples,), seed=seed))
         if not isinstance(self.noise, Normal) or not float(truncation) > 0.0:
             raise ValueError(
                 "Truncation takes normal noise (distributions.Normal) and a positive number of "

@@ -1,7 +1,7 @@
 """A prior and a likelihood."""
 
 import keras
-from keras import ops
+from keras import ops, tree
 
 from keras_dgm import backend
 from keras_dgm.distributions import Chain
@@ -73,6 +73,7 @@ class LatentVariableModel(keras.layers.Layer):
         """Draws `(x, h)`, each with `num_samples` rows, x after the likelihood."""
         first, second = backend.split_seed(backend.as_seed(seed), 2)
         h = self.prior.sample(sample_shape=(num_samples,), seed=first, training=training)
+        h = tree.map_structure(backend.spread_rows, h)
         x = self.likelihood.sample(self.bottom(h), seed=second, training=training)
         return x, h
 

@@ -1,5 +1,7 @@
 """Two devices take the step that one device takes."""
 
+import re
+
 import pytest
 from scripts import result, run
 
@@ -92,7 +94,9 @@ print(json.dumps([two, one]))
 def test_devices_divide_tables_and_chains(backend_name, tmp_path):
     if backend_name != "jax":
         pytest.skip("TensorFlow's replicas keep whole copies")
-    two, one = result(run(TABLES, tmp_path / "divided.weights.h5", environment=TWO_CPUS))
+    dump = f"--xla_dump_to={tmp_path}/dump --xla_dump_hlo_as_text --xla_dump_hlo_module_re=.*pure.*"
+    flags = {"XLA_FLAGS": f"{TWO_CPUS['XLA_FLAGS']} {dump}"}
+    two, one = result(run(TABLES, tmp_path / "divided.weights.h5", environment=flags))
     # 21 points make two tables of eleven rows; six chains, three each.
     assert two["rows"] == [11, 11, 3]
     assert one["rows"] == [21, 21, 6]
@@ -101,6 +105,11 @@ def test_devices_divide_tables_and_chains(backend_name, tmp_path):
     # The file knows nothing of the devices that wrote it.
     assert one["read"] == two["values"][0]
     assert set(one["read"]) == {0.0, 1.0}
+    # What travels are gradients and rows of tables: no device is sent another's activations.
+    steps = [path.read_text() for path in (tmp_path / "dump").glob("*cpu_after_optimizations.txt")]
+    sent = [re.findall(r"= (.*?) (all-\w+|collective-permute)\(", step) for step in steps]
+    assert any(("f32[6,3]" in what) for what, how in sum(sent, []) if how == "all-reduce")
+    assert not [what for what, how in sum(sent, []) if how != "all-reduce" and "f32" in what]
 
 
 def test_replicas_do_not_share_noise(backend_name):

@@ -17,6 +17,7 @@ from keras_dgm.backend.jax.engine import (  # noqa: E402
     fast_jit,
     fast_steps_per_execution,
     num_replicas,
+    spread_rows,
 )
 from keras_dgm.backend.jax.functions import fold_axes, softplus, unfold_axes  # noqa: E402
 from keras_dgm.backend.jax.gradients import (  # noqa: E402
@@ -67,6 +68,7 @@ __all__ = [
     "scatter_rows",
     "softplus",
     "split_seed",
+    "spread_rows",
     "tfb",
     "tfd",
     "tfp_mcmc",

@@ -6,7 +6,9 @@ every variable to its traced value, and read back. With `steps_per_execution` > 
 execution are one compiled `lax.scan`.
 """
 
+import contextlib
 import itertools
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +74,36 @@ def compiled(layer, fn):
     return call
 
 
+class _Running(threading.local):
+    """Whether a step is being traced: what it makes may be divided among devices."""
+
+    a_step = False
+
+    @contextlib.contextmanager
+    def step(self):
+        self.a_step = True
+        try:
+            yield
+        finally:
+            self.a_step = False
+
+
+_running = _Running()
+
+
+def spread_rows(tensor):
+    """The tensor; in a step each device makes its share of the rows, and what follows of them.
+
+    Else every device would draw all rows, as nothing ties draws to the rows of the batch.
+    """
+    if not _running.a_step or num_replicas() == 1 or tensor.shape[0] % num_replicas():
+        return tensor
+    distribution = keras.distribution.distribution()
+    rows = jax.sharding.PartitionSpec(distribution.batch_dim_name)
+    mesh = distribution.device_mesh.backend_mesh
+    return jax.lax.with_sharding_constraint(tensor, jax.sharding.NamedSharding(mesh, rows))
+
+
 class Engine:
     """Mixin in front of `keras.Model`: runs `train_step(self, data)`, `test_step(self, data)`."""
 
@@ -112,7 +144,7 @@ class Engine:
                 batch = {name: jnp.take(a, index, axis=0) for name, a in resident.items()}
                 if getattr(self, source_name).with_index:
                     batch["index"] = index
-            with keras.StatelessScope(mapping) as scope:
+            with keras.StatelessScope(mapping) as scope, _running.step():
                 logs = step(batch)
                 state = tuple([scope.get_current_value(v) for v in group] for group in groups)
             return logs, state

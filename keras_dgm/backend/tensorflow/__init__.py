@@ -32,6 +32,7 @@ from keras_dgm.backend.tensorflow.tables import (
     divided_by_rows,
     rows_over_devices,
     scatter_rows,
+    spread_rows,
     whole,
 )
 
@@ -62,6 +63,7 @@ __all__ = [
     "scatter_rows",
     "softplus",
     "split_seed",
+    "spread_rows",
     "tfb",
     "tfd",
     "tfp_mcmc",

@@ -33,6 +33,11 @@ def scatter_rows(variable, index, rows):
         variable.value.scatter_update(tf.IndexedSlices(rows, index))
 
 
+def spread_rows(tensor):
+    """The tensor: each replica draws as many rows as it was given of the batch."""
+    return tensor
+
+
 def whole(variable):
     """A variable as a NumPy array."""
     return keras.ops.convert_to_numpy(variable.value)
