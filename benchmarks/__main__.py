@@ -20,7 +20,7 @@ def main(arguments=None):
     )
     parser.add_argument("--quick", action="store_true", help="a quarter of the steps, 5 repeats")
     parser.add_argument("--smoke", action="store_true", help="one step and one repeat of each")
-    parser.add_argument("--output", help="folder for benchmarks.json, .md and .png")
+    parser.add_argument("--output", help="folder for RESULTS.md, results.json, results.png")
     options = parser.parse_args(arguments)
     about = report.machine()
     about["command"] = "python -m benchmarks " + " ".join(sys.argv[1:])

@@ -10,6 +10,7 @@ import subprocess
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.worker import NEEDS_TORCH
 from benchmarks.workloads import WORKLOADS
 
 OURS = {"keras_dgm, TensorFlow": "tf.function by hand", "keras_dgm, JAX": "JAX by hand"}
@@ -43,6 +44,21 @@ def ratios(cells):
             for ours, hand in OURS.items()
             if "wall" in columns.get(ours, {}) and "wall" in columns.get(hand, {})
         }
+    return out
+
+
+def standing(cells):
+    """By row: our best column over PyTorch's best, and ours on TensorFlow over the best of all."""
+    out = {}
+    for row, columns in cells.items():
+        walls = {name: cell["wall"] for name, cell in columns.items() if "wall" in cell}
+        ours = [wall for name, wall in walls.items() if name in OURS]
+        torch = [wall for name, wall in walls.items() if name in NEEDS_TORCH]
+        default = walls.get(next(iter(OURS)))
+        out[row] = (
+            min(ours) / min(torch) if ours and torch else None,
+            default / min(walls.values()) if default else None,
+        )
     return out
 
 
@@ -89,6 +105,12 @@ def tables(cells, columns):
             ]
         body.append(line)
     yield "What `fit` costs", header, body
+    header = ["workload", "our best / PyTorch's best", "ours on TensorFlow / best column"]
+    body = [
+        [row, *("-" if value is None else f"{value:.2f}" for value in pair)]
+        for row, pair in standing(cells).items()
+    ]
+    yield "Beside the others", header, body
     for title, key, form in (
         ("First step, tracing and compilation included (s)", "first_step", "{:.2f}"),
         ("Processor time a step (ms)", "cpu", "{:.3g}"),
@@ -139,14 +161,16 @@ def markdown(cells, columns):
 
 
 def write(directory, cells, columns, about):
-    """Writes `benchmarks.json`, `benchmarks.md` and `benchmarks.png`."""
+    """Writes `results.json`, `results.png`, and `RESULTS.md` with the notes of `NOTES.md`."""
     folder = pathlib.Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     whole = {"about": about, "columns": columns, "cells": cells, "fit_over_by_hand": ratios(cells)}
-    (folder / "benchmarks.json").write_text(json.dumps(whole, indent=1) + "\n")
+    (folder / "results.json").write_text(json.dumps(whole, indent=1) + "\n")
     head = "".join(f"- {name}: {value}\n" for name, value in about.items())
-    (folder / "benchmarks.md").write_text(head + "\n" + markdown(cells, columns))
-    picture(cells, columns, folder / "benchmarks.png")
+    notes = (pathlib.Path(__file__).parent / "NOTES.md").read_text()
+    text = "\n".join(["# Results\n", head, markdown(cells, columns), notes])
+    (folder / "RESULTS.md").write_text(text)
+    picture(cells, columns, folder / "results.png")
 
 
 def picture(cells, columns, path):
