@@ -146,7 +146,7 @@ class _Weights:
 
 
 # Enough of them in a repeat that the beginning of an epoch does not count for much.
-_STEPS = {(1, 20): 100, (1, 100): 50, (5, 20): 40, (5, 100): 20, (50, 20): 10, (50, 100): 10}
+_STEPS = {(1, 20): 100, (1, 100): 50, (5, 20): 40, (5, 100): 20, (50, 20): 10, (50, 100): 5}
 
 
 def _rows():
@@ -155,13 +155,13 @@ def _rows():
         for k in (1, 5, 50):
             yield Workload(f"iwae{k}-b{batch}", "iwae", batch, _STEPS[k, batch], k)
     for rule in ("rws", "vimco", "jsa"):
-        yield Workload(f"sbn-{rule}", "sbn", 100, 20, 10, {"rule": rule})
+        yield Workload(f"sbn-{rule}", "sbn", 100, 10, 10, {"rule": rule})
     gan = {"width": 32, "penalty": False}
-    yield Workload("dcgan-1", "gan", 64, 10, 1, {**gan, "critic_steps": 1})
-    yield Workload("dcgan-5", "gan", 64, 4, 1, {**gan, "critic_steps": 5})
-    yield Workload("wgan-gp", "gan", 64, 4, 1, {"width": 32, "penalty": True, "critic_steps": 5})
+    yield Workload("dcgan-1", "gan", 64, 8, 1, {**gan, "critic_steps": 1})
+    yield Workload("dcgan-5", "gan", 64, 3, 1, {**gan, "critic_steps": 5})
+    yield Workload("wgan-gp", "gan", 64, 2, 1, {"width": 32, "penalty": True, "critic_steps": 5})
     yield Workload(
-        "inrf-sgld10", "random_field", 100, 20, 1, {"sampler_steps": 10, "step_size": 1e-3}
+        "inrf-sgld10", "random_field", 100, 10, 1, {"sampler_steps": 10, "step_size": 1e-3}
     )
     yield Workload("rbm-cd1", "rbm", 100, 100, 1, {"gibbs_steps": 1, "persistent": False})
     yield Workload("rbm-pcd25", "rbm", 100, 20, 1, {"gibbs_steps": 25, "persistent": True})
