@@ -1,6 +1,8 @@
 """`python -m benchmarks`: measures, prints, writes."""
 
 import argparse
+import os
+import shlex
 import sys
 
 from benchmarks import driver, report
@@ -23,7 +25,9 @@ def main(arguments=None):
     parser.add_argument("--output", help="folder for RESULTS.md, results.json, results.png")
     options = parser.parse_args(arguments)
     about = report.machine()
-    about["command"] = "python -m benchmarks " + " ".join(sys.argv[1:])
+    # Where things lie on this machine is nobody else's business.
+    words = [os.path.basename(word) if os.path.isabs(word) else word for word in sys.argv[1:]]
+    about["command"] = "python -m benchmarks " + shlex.join(words)
     divide = 10**6 if options.smoke else 4 if options.quick else 1
     cells, versions = driver.run(
         options.rows,
