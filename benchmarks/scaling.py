@@ -35,13 +35,16 @@ def worker(number, addresses):
 
     class Epochs(keras.callbacks.Callback):
         times: list[float] = []
+        used: list[float] = []
         sent: list[float] = []
 
         def on_epoch_begin(self, epoch, logs=None):
             self.start, self.before = time.perf_counter(), loopback_bytes()
+            self.worked = time.process_time()
 
         def on_epoch_end(self, epoch, logs=None):
             self.times.append((time.perf_counter() - self.start) / STEPS)
+            self.used.append((time.process_time() - self.worked) / STEPS)
             self.sent.append((loopback_bytes() - self.before) / STEPS / len(addresses))
 
     keras.utils.set_random_seed(0)
@@ -58,8 +61,9 @@ def worker(number, addresses):
     epochs = Epochs()
     model.fit(x, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[epochs])
     size = sum(int(np.prod(v.shape)) * 4 for v in model.trainable_variables)
-    step, sent = statistics.median(epochs.times[1:]), statistics.median(epochs.sent[1:])
-    print(json.dumps({"step": step, "sent": sent, "gradient_bytes": size}))
+    found = {"step": epochs.times, "used": epochs.used, "sent": epochs.sent}
+    found = {name: statistics.median(values[1:]) for name, values in found.items()}
+    print(json.dumps({**found, "gradient_bytes": size}))
 
 
 def loopback_bytes():
@@ -112,14 +116,16 @@ def main():
     if options.worker:
         worker(int(options.worker[0]), options.worker[1].split(","))
         return
-    print("| processes | rows each | ms a step | MB sent by each, a step | a ring of gradients |")
-    print("| --- | --- | --- | --- | --- |")
+    print(
+        "| processes | rows each | ms a step | of processor time, each | MB sent by each | a ring |"
+    )
+    print("| --- | --- | --- | --- | --- | --- |")
     for count in options.processes:
         found = measure(count)
         ring = ring_bytes(found["gradient_bytes"], count)
         print(
             f"| {count} | {BATCH // count} | {1e3 * found['step']:.1f} "
-            f"| {found['sent'] / 1e6:.2f} | {ring / 1e6:.2f} |",
+            f"| {1e3 * found['used']:.1f} | {found['sent'] / 1e6:.2f} | {ring / 1e6:.2f} |",
             flush=True,
         )
 

@@ -124,7 +124,7 @@ def main():
     print(model.evaluate(data.take(10), verbose=0, return_dict=True))
     # What a step takes whose input is there already.
     print("the same steps on one batch that lies in memory:")
-    settings["steps_per_epoch"] = steps or options.images // options.batch_size
+    settings["steps_per_epoch"] = min(steps or 1000, options.images // options.batch_size)
     model.fit(data.take(1).cache().repeat(), callbacks=[Watch()], **settings)
 
 
