@@ -116,6 +116,43 @@ def test_unlabelled_rows_add_nothing_and_labels_move_the_field():
     np.testing.assert_allclose(gradients(half, 2.0) - plain, 2.0 * alone, atol=1e-5)
 
 
+@pytest.mark.parametrize("drawn_labels", [None, 4])
+def test_confidence_descends_the_entropy_of_the_classes(drawn_labels):
+    x, y = two_classes(20)
+
+    def model_with(weight):
+        model = dgm.InclusiveNRF(
+            plane_field(num_classes=2),
+            plane_generator(),
+            Langevin(0.05, num_steps=2),
+            confidence_weight=weight,
+            labelled_batch_size=drawn_labels,
+            seed=0,
+        )
+        model.compile(keras.optimizers.SGD(0.0))
+        model.fit(x, y, batch_size=20, verbose=0)
+        return model
+
+    plain, model = model_with(0.0), model_with(1.0)
+    base, with_term = (
+        one.estimate_gradients({"x": x, "y": y}, 0)["field"] for one in (plain, model)
+    )
+    along = [one - other for one, other in zip(with_term, base)]
+
+    def entropy_after(rate):
+        for variable, part in zip(model.field.trainable_variables, along):
+            variable.assign(variable - rate * part)
+        p = model.classify(x)
+        for variable, part in zip(model.field.trainable_variables, along):
+            variable.assign(variable + rate * part)
+        return -np.mean(np.sum(p * np.log(p), axis=1))
+
+    change = sum(np.sum(np.square(part)) for part in along)
+    assert change > 0.0
+    assert entropy_after(0.0) - entropy_after(0.01) == pytest.approx(0.01 * change, rel=0.1)
+    assert entropy_after(-0.01) > entropy_after(0.0)
+
+
 def test_four_labels_in_two_hundred_classify():
     x, y = two_classes(200)
     given = np.where(np.arange(200) < 4, y, -1)
