@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import keras_dgm
-from keras_dgm.presets import integrity, registry
+from keras_dgm.presets import integrity, recipes, registry
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ZOO = REPOSITORY / "zoo"
@@ -88,7 +88,7 @@ def test_the_script_ends_with_1_when_a_card_no_longer_holds(monkeypatch, capsys,
     card = integrity.read_json(ZOO / "vae_digits" / integrity.METRICS)["figures"]
     today = {"log_likelihood": {"value": card["log_likelihood"]["value"] + shift}}
     monkeypatch.setattr(registry, "zoo_folder", lambda: ZOO)
-    monkeypatch.setattr(keras_dgm.presets.recipes, "measure", lambda name, model: today)
+    monkeypatch.setattr(recipes, "measure", lambda name, model: today)
     assert module.main(["--names", "vae_digits"]) == status
     out = capsys.readouterr().out
     assert ("DIFFERS" in out) == bool(status) and f"{status} figures differ" in out
