@@ -134,8 +134,8 @@ def train(epochs=None, directory="evae_mnist", verbose="auto"):
         "2-64-64-2",
         limits="Two latent dimensions blur. log Z is a sum over a grid of 400 x 400 points on "
         f"[-{BOUND:g}, {BOUND:g}]^2. The energy learns slowly, so that the sampler can stay with "
-        "it; where U runs ahead, the prior is not what its samples say. It keeps a peak at 0, where "
-        "few codes lie.",
+        "it; where U runs ahead, the prior is not what its samples say. It keeps a peak at 0, "
+        "where few codes lie.",
     )
     draw_energy(model, dataset.test.images[:2000], pathlib.Path(folder) / "energy.png")
     return model
