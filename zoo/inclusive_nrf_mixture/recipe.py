@@ -10,7 +10,7 @@ import keras_dgm as dgm
 DATA = {"name": "mixture32"}
 EPOCHS = 110
 REPEATS = 50
-STEPS = 20
+STEPS = 40
 PENALTY = 1e-4
 
 
