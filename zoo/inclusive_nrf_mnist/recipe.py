@@ -183,7 +183,8 @@ def train(epochs=None, directory="inclusive_nrf_mnist", verbose="auto", pictures
         samples=np.clip(model.sample(64, seed=0), 0.0, 1.0),
         description="A semi-supervised inclusive neural random field on MNIST, with 100 labels.",
         architecture="u: 784-400-200-200-10, leaky ReLU, weight normalisation, Gaussian noise on "
-        "the layers' inputs, a linear and a squared term; G: 50-200-200-784, ReLU, batch normalisation",
+        "the layers' inputs, a linear and a squared term; G: 50-200-200-784, ReLU, batch "
+        "normalisation",
         limits=f"{epochs} epochs of small nets, no confidence term. The sharp draws that bring the "
         "error down teach the field little of noise; the squared term of u stands in, and how "
         "surely u(x) tells uniform noise from digits varies with the draw of the labels.",
