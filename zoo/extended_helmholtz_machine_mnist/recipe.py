@@ -17,7 +17,7 @@ SHAPE = (28, 28, 1)
 LATENTS, HIDDEN = 16, [256, 256]
 # Slopes of the critics: their weight against the reconstructions'.
 VISIBLE_SLOPE, LATENT_SLOPE = 20.0, 10.0
-SETTINGS = {"epochs": 4, "batch_size": 100}
+SETTINGS = {"epochs": 15, "batch_size": 100}
 WORDS = {
     "description": "An Extended Helmholtz Machine on grey MNIST: encoder, decoder, two critics.",
     "architecture": "16 normal latents; encoder, decoder and critics of 256-256 units, ReLU, the "
