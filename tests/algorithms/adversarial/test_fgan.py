@@ -70,8 +70,10 @@ def test_training_comes_near_the_optimum():
     ["kl", "reverse_kl", "jensen_shannon", "jeffrey", "pearson", "neyman", "squared_hellinger"],
 )
 def test_training_reaches_the_optimum(name):
-    found = train(name, num_steps=20_000, batch_size=1024)
-    np.testing.assert_allclose(found, exact(name), rtol=0.01)
+    # Pearson's weights p0^2 / p_theta have heavy tails: runs scatter by 1.7 % around the optimum.
+    seeds = range(3 if name == "pearson" else 1)
+    found = [train(name, num_steps=20_000, batch_size=1024, seed=seed) for seed in seeds]
+    np.testing.assert_allclose(np.mean(found, axis=0), exact(name), rtol=0.01)
 
 
 def test_the_critic_finds_the_density_ratio_of_two_normals():
